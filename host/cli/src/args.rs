@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "package")]
 use crate::commands::package;
 use crate::commands::{
-    build, compile_component, dead_letters, doctor, export, feed, fetch, inspect, lock, new, pause, replay, resume,
+    build, compile_component, config, dead_letters, doctor, export, feed, fetch, inspect, lock, new, pause, replay, resume,
     run, simulate, status, test, wasm_runner,
 };
 
@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
     Lock(lock::LockCommand),
+    Config(config::ConfigCommand),
     Fetch(fetch::Fetch),
     Feed(feed::Feed),
     Run(run::Run),

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod compile_component;
+pub(crate) mod config;
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod export;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Inspect(command) => inspect::run(&command),
         Command::Doctor(command) => doctor::run(&command, context),
         Command::Lock(command) => lock::run(&command, context),
+        Command::Config(command) => config::run(&command, context),
         Command::Fetch(command) => fetch::run(&command, context),
         Command::Feed(command) => feed::run(&command, context),
         Command::Run(command) => run::run(&command, context),

@@ -28,7 +28,7 @@ pub(crate) fn enforce(
 /// # Errors
 /// If it may not be used.
 pub(crate) fn enforce_one(context: &Context, config: &Config, bound: &Bound) -> Result<(), CliError> {
-    let candidate = Candidate::new(config, &bound.file, &bound.grants);
+    let candidate = Candidate::new(config, &bound.manifest.name, &bound.file, &bound.grants);
     Ok(enforce(context, config, &[candidate])?.into_iter().collect::<Result<(), LockError>>()?)
 }
 

@@ -3,6 +3,7 @@
 //! It is found upwards from the working folder, or named by `--config`. Unknown keys are errors with line and column. A
 //! file that somebody else can change is refused, since it names the secrets to read and where to send them.
 
+mod layers;
 mod owner;
 mod shape;
 
@@ -17,7 +18,9 @@ use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::{ProviderSettings, SettingsError};
 
 pub(crate) use owner::{check_unwritable_by_others, read_secret, replace_secret};
-use shape::Shape;
+use layers::LayeredText;
+pub use layers::{LayeredSettings, LayeredValue, Origin};
+use shape::{ComponentsShape, Shape};
 pub use shape::{AwsConfig, MappingConfig, ReadableBy};
 
 /// The file's name.
@@ -41,13 +44,26 @@ pub struct Config {
     /// The users that may read the database and the records.
     pub readable_by: ReadableBy,
     /// The folder in which NAME.wasm is searched.
-    pub components: PathBuf,
+    pub component_folder: PathBuf,
     /// How the slow loop runs here.
     pub mapping: MappingConfig,
     /// The deployment in AWS.
     pub aws: AwsConfig,
-    /// The settings of each provider, by name.
+    /// The settings of each provider that is listed, by name: the defaults, its component's and its own, merged.
     pub providers: BTreeMap<String, ProviderSettings>,
+    /// Where these come from.
+    layers: BTreeMap<String, LayeredSettings>,
+    /// By the name of its table, the file that a `[components.NAME]` names; none: it is searched by that name.
+    component_files: BTreeMap<String, Option<PathBuf>>,
+}
+
+/// Where a provider's component is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ComponentLocation {
+    /// In this file, or built from the crate in this folder. Its manifest may have any name.
+    Named(PathBuf),
+    /// To be searched by its name, which is the one in its manifest.
+    Searched(String),
 }
 
 /// Why a damper.toml cannot be used.
@@ -145,13 +161,37 @@ impl Config {
     /// # Errors
     /// If it is no TOML, or not ours.
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
-        Ok(Self::of(None, PathBuf::new(), Shape::parse(text)?))
+        Self::merge(None, PathBuf::new(), text)
     }
 
-    /// The settings of a provider, if there are any.
+    /// The settings of a provider, if it is listed.
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<&ProviderSettings> {
         self.providers.get(name)
+    }
+
+    /// The settings of a provider with the origin of each, if it is listed.
+    #[must_use]
+    pub fn layers(&self, provider: &str) -> Option<&LayeredSettings> {
+        self.layers.get(provider)
+    }
+
+    /// Where a provider's component is.
+    #[must_use]
+    pub fn component(&self, provider: &str) -> ComponentLocation {
+        let said = self.provider(provider).and_then(|settings| settings.component.as_deref());
+        let table = said.map_or(Some(provider), Path::to_str).and_then(|name| self.component_files.get_key_value(name));
+        match (table, said) {
+            (Some((_, Some(file))), _) => ComponentLocation::Named(self.folder.join(file)),
+            (Some((name, None)), _) => ComponentLocation::Searched(name.clone()),
+            (None, Some(path)) => ComponentLocation::Named(self.folder.join(path)),
+            (None, None) => ComponentLocation::Searched(provider.to_owned()),
+        }
+    }
+
+    /// The names of the tables `[components.NAME]`.
+    pub fn component_names(&self) -> impl Iterator<Item = &str> {
+        self.component_files.keys().map(String::as_str)
     }
 
     fn read(path: PathBuf) -> Result<Self, ConfigError> {
@@ -164,25 +204,85 @@ impl Config {
         if text.len() as u64 > MAX_BYTES {
             return Err(invalid(format!("it has more than {MAX_BYTES} bytes"), None));
         }
-        let shape = Shape::parse(&text).map_err(|SettingsError { problem, position }| invalid(problem, position))?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        Ok(Self::of(Some(path), folder, shape))
+        Self::merge(Some(path.clone()), folder, &text)
+            .map_err(|SettingsError { problem, position }| invalid(problem, position))
     }
 
+    /// Reads a text, and merges the layers of each provider's settings.
+    fn merge(file: Option<PathBuf>, folder: PathBuf, text: &str) -> Result<Self, SettingsError> {
+        let (shape, layered) = (Shape::parse(text)?, LayeredText::parse(text)?);
+        check_layers(&shape, &layered)?;
+        let component_files: BTreeMap<_, _> =
+            shape.component_tables().map(|(name, settings)| (name.clone(), settings.file.clone())).collect();
+        let (mut providers, mut layers) = (BTreeMap::new(), BTreeMap::new());
+        for (name, own) in &shape.providers {
+            let component = own.component.as_deref().map_or(Some(name.as_str()), Path::to_str);
+            let component = component.filter(|name| component_files.contains_key(*name)).unwrap_or_default();
+            let tables: [&[&str]; 3] = [&["defaults"], &["components", component], &["providers", name]];
+            let merged = layered.merge(&tables, &["file"]);
+            providers.insert(name.clone(), merged.read()?);
+            layers.insert(name.clone(), merged);
+        }
+        Ok(Self { providers, layers, component_files, ..Self::of(file, folder, shape) })
+    }
+
+    /// The configuration of a shape without its providers and components.
     fn of(file: Option<PathBuf>, folder: PathBuf, shape: Shape) -> Self {
+        let component_folder = match shape.components {
+            ComponentsShape::Folder(components) => folder.join(components),
+            ComponentsShape::Tables(_) => folder.clone(),
+        };
         Self {
             database: folder.join(shape.database),
             output: folder.join(shape.output),
             compression: shape.compression,
             readable_by: shape.readable_by,
-            components: folder.join(shape.components),
+            component_folder,
             mapping: shape.mapping,
             aws: shape.aws,
-            providers: shape.providers,
+            providers: BTreeMap::new(),
+            layers: BTreeMap::new(),
+            component_files: BTreeMap::new(),
             file,
             folder,
         }
     }
+}
+
+/// Refuses keys in a layer that does not have them, and names of components that cannot be any.
+fn check_layers(shape: &Shape, text: &LayeredText<'_>) -> Result<(), SettingsError> {
+    let refuse = |path: &[&str], problem: String| {
+        Err(SettingsError { problem: format!("{}: {problem}", path.join(".")), position: text.position(path) })
+    };
+    let ProviderSettings { component, file, .. } = &shape.defaults;
+    if component.is_some() {
+        return refuse(&["defaults", "component"], "the defaults name no component; name it at each provider".into());
+    }
+    if file.is_some() {
+        return refuse(&["defaults", "file"], "the defaults name no file; name it at [components.NAME]".into());
+    }
+    for (name, settings) in shape.component_tables() {
+        if !is_name(name) {
+            let hint = "a component's name must be 1 to 64 of a-z, 0-9 and \"-\", starting with a letter";
+            return refuse(&["components", name], hint.into());
+        }
+        if settings.component.is_some() {
+            return refuse(&["components", name, "component"], "write it as `file = \"...\"`".into());
+        }
+    }
+    for (name, settings) in &shape.providers {
+        if settings.file.is_some() {
+            return refuse(&["providers", name, "file"], "write it as `component = \"...\"`".into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text can be the name of a provider or a component.
+pub(crate) fn is_name(text: &str) -> bool {
+    let known = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    known && text.starts_with(|first: char| first.is_ascii_lowercase()) && text.len() <= 64
 }
 
 /// Refuses a file of settings that somebody else can change or exchange.

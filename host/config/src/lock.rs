@@ -143,12 +143,11 @@ impl Lock {
 }
 
 impl Candidate {
-    /// A component with what it is granted.
+    /// A provider's component with what it is granted.
     #[must_use]
-    pub fn new(config: &Config, file: &ComponentFile, grants: &Grants) -> Self {
+    pub fn new(config: &Config, provider: &str, file: &ComponentFile, grants: &Grants) -> Self {
         let nothing = ProviderSettings::default();
-        let provider = file.manifest.name.clone();
-        let said = config.provider(&provider).unwrap_or(&nothing);
+        let said = config.provider(provider).unwrap_or(&nothing);
         let listed = said.credentials.iter().filter(|(_, settings)| settings.hosts.is_some());
         let named = said.credentials.iter().filter(|(_, settings)| settings.token_url.is_some());
         let receivers = grants.secrets.iter().map(|(name, secret)| (name.clone(), alike(&secret.hosts)));
@@ -159,7 +158,7 @@ impl Candidate {
             token_hosts: token_hosts(&file.manifest, grants),
         };
         Self {
-            provider,
+            provider: provider.to_owned(),
             pin,
             has_manifest_hosts: said.hosts == Some(HostGrant::Manifest),
             listed_credentials: listed.map(|(name, _)| name.clone()).collect(),

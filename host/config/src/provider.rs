@@ -1,6 +1,8 @@
-//! A provider on this machine: where its component lies, what its manifest asks, and what the operator grants.
+//! A provider on this machine: where its component lies, what its manifest asks, and what the operator grants. A
+//! provider has the name of its component, unless damper.toml names the component's file.
 
 mod binding;
+mod effective;
 mod names;
 
 use std::fs::File;
@@ -12,11 +14,13 @@ use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::BindingError;
 use rustix::fs::{Mode, OFlags};
 
-use crate::config::{Config, check_unwritable_by_others};
+use crate::config::{ComponentLocation, Config, check_unwritable_by_others, is_name};
 use crate::lock::Candidate;
 
-pub use binding::{Bound, bind};
-use binding::{grants, tighten_manifest};
+use binding::tighten_manifest;
+pub use binding::{Bound, bind, bind_without_secrets};
+pub use effective::{EffectiveSetting, SettingSource, effective_settings};
+use names::choose_nearest;
 pub use names::find_nearest;
 
 /// The extension of component files.
@@ -37,11 +41,23 @@ pub enum FindError {
         /// A provider of a similar name, if there is one.
         nearest: Option<String>,
     },
-    /// The component is of another provider.
-    #[error("the component of {provider} has the name {found}")]
-    AnotherName {
-        /// The provider that is wanted.
+    /// damper.toml names a component that is neither a table nor a file.
+    #[error("there is no component {component} for the provider {provider}: damper.toml has no [components.{component}], and there is no file {}", .file.display())]
+    UnknownComponent {
+        /// The provider's name.
         provider: String,
+        /// The component's name.
+        component: String,
+        /// The file of that name.
+        file: PathBuf,
+        /// A component of a similar name, if there is one.
+        nearest: Option<String>,
+    },
+    /// The component that was searched by its name has another one.
+    #[error("the component that is searched by the name {component} has the name {found}")]
+    AnotherName {
+        /// The name that was searched.
+        component: String,
         /// The name in its manifest.
         found: String,
         /// The component.
@@ -118,7 +134,7 @@ impl FindError {
     pub fn place(&self) -> Option<String> {
         match self {
             Self::AnotherName { path, .. } => Some(path.display().to_string()),
-            Self::NoComponent { .. } | Self::BadName { .. } => None,
+            Self::NoComponent { .. } | Self::UnknownComponent { .. } | Self::BadName { .. } => None,
         }
     }
 
@@ -126,9 +142,16 @@ impl FindError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::AnotherName { provider, found, .. } => {
-                format!("use the name {found}, or name another component at [providers.{provider}] component")
-            }
+            Self::AnotherName { component, found, path } => format!(
+                "use the name {found}; or name the file where {component} is to be another provider of the component \
+                    {found}:\n  [providers.{component}]\n  component = {:?}",
+                path.display().to_string()
+            ),
+            Self::UnknownComponent { component, nearest, .. } => format!(
+                "{}name the component's file in damper.toml:\n  [components.{component}]\n  \
+                    file = \"path/to/{component}.wasm\"",
+                ask(nearest.as_deref(), " If not, ")
+            ),
             Self::NoComponent { provider, nearest, .. } => format!(
                 "{}build it with `damper build`, and name its file in damper.toml:\n  [providers.{provider}]\n  \
                     component = \"path/to/{provider}.wasm\"",
@@ -162,9 +185,7 @@ fn is_file_name(text: &str) -> bool {
 /// # Errors
 /// If it is none.
 pub fn check_name(name: &str) -> Result<(), FindError> {
-    let letter_first = name.starts_with(|first: char| first.is_ascii_lowercase());
-    let known = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    if letter_first && known && name.len() <= 64 { Ok(()) } else { Err(FindError::BadName { name: name.to_owned() }) }
+    if is_name(name) { Ok(()) } else { Err(FindError::BadName { name: name.to_owned() }) }
 }
 
 /// The file of a provider's component: as damper.toml says, else NAME.wasm in the folder of components, else where
@@ -174,17 +195,16 @@ pub fn check_name(name: &str) -> Result<(), FindError> {
 /// If there is none.
 pub fn find(config: &Config, provider: &str) -> Result<PathBuf, FindError> {
     check_name(provider)?;
-    let file = format!("{provider}.{EXTENSION}");
-    let looked_for = match config.provider(provider).and_then(|said| said.component.as_ref()) {
-        Some(component) => vec![config.folder.join(component)],
-        None => vec![
-            config.components.join(&file),
-            config.components.join(BUILT).join(&file),
-            config.components.join(provider).join(BUILT).join(&file),
-        ],
+    let looked_for = match config.component(provider) {
+        ComponentLocation::Named(path) => vec![path],
+        ComponentLocation::Searched(name) => {
+            let (file, folder) = (format!("{name}.{EXTENSION}"), &config.component_folder);
+            vec![folder.join(&file), folder.join(BUILT).join(&file), folder.join(&name).join(BUILT).join(&file)]
+        }
     };
     match looked_for.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),
+        None if let Some(error) = unknown_component(config, provider) => Err(error),
         None => {
             let nearest = find_nearest(config, provider, &[]);
             Err(FindError::NoComponent { provider: provider.to_owned(), looked_for, nearest })
@@ -192,12 +212,23 @@ pub fn find(config: &Config, provider: &str) -> Result<PathBuf, FindError> {
     }
 }
 
+/// The error for a `component` that reads as a name and is no table.
+fn unknown_component(config: &Config, provider: &str) -> Option<FindError> {
+    let component = config.provider(provider)?.component.as_ref()?.to_str()?;
+    if !is_name(component) || config.component_names().any(|known| known == component) {
+        return None;
+    }
+    let nearest = choose_nearest(component, config.component_names().map(str::to_owned));
+    let file = config.folder.join(component);
+    Some(FindError::UnknownComponent { provider: provider.to_owned(), component: component.to_owned(), file, nearest })
+}
+
 /// A provider by its name, read and bound to what the operator grants.
 ///
 /// # Errors
 /// If there is no component, it is none that can be run, or the operator's settings do not fit it.
 pub fn open(config: &Config, provider: &str) -> Result<Bound, OpenError> {
-    Ok(bind(config, read(config, provider)?)?)
+    Ok(bind(config, provider, read(config, provider)?)?)
 }
 
 /// A provider's manifest by its name, with what the operator tightens.
@@ -205,7 +236,7 @@ pub fn open(config: &Config, provider: &str) -> Result<Bound, OpenError> {
 /// # Errors
 /// As [`open`], but for what only a fetch needs.
 pub fn manifest(config: &Config, provider: &str) -> Result<Manifest, OpenError> {
-    Ok(tighten_manifest(config, &read(config, provider)?)?)
+    Ok(tighten_manifest(config, provider, &read(config, provider)?)?)
 }
 
 /// A provider by its name, as damper.lock looks at it. Its secrets are not read. Its component is the one at `path`, or
@@ -215,25 +246,46 @@ pub fn manifest(config: &Config, provider: &str) -> Result<Manifest, OpenError> 
 /// As [`open`], but for what only a fetch needs.
 pub fn candidate(config: &Config, provider: &str, path: Option<PathBuf>) -> Result<Candidate, OpenError> {
     let path = path.map_or_else(|| find(config, provider), Ok)?;
-    let file = read_from(path, provider)?;
-    let grants = grants(config, &file)?;
-    Ok(Candidate::new(config, &file, &grants))
+    let file = read_from(config, path, provider)?;
+    let bound = bind_without_secrets(config, provider, &file)?;
+    Ok(Candidate::new(config, provider, &file, &bound.grants))
 }
 
-fn read(config: &Config, provider: &str) -> Result<ComponentFile, OpenError> {
-    read_from(find(config, provider)?, provider)
+/// A provider's component by the provider's name.
+///
+/// # Errors
+/// If there is none, or it is none that can be run.
+pub fn read(config: &Config, provider: &str) -> Result<ComponentFile, OpenError> {
+    read_from(config, find(config, provider)?, provider)
 }
 
-fn read_from(path: PathBuf, provider: &str) -> Result<ComponentFile, OpenError> {
+fn read_from(config: &Config, path: PathBuf, provider: &str) -> Result<ComponentFile, OpenError> {
     let file = read_trusted(&path)?;
-    if file.manifest.name != provider {
-        let (found, provider) = (file.manifest.name, provider.to_owned());
-        return Err(FindError::AnotherName { provider, found, path }.into());
-    }
+    check_component_name(config, provider, &file, &path)?;
     Ok(file)
 }
 
-/// A provider by its name or its file, read and bound to what the operator grants.
+/// Checks that a component which is searched by a name has that name.
+///
+/// # Errors
+/// If it has another one.
+pub fn check_component_name(
+    config: &Config,
+    provider: &str,
+    file: &ComponentFile,
+    path: &Path,
+) -> Result<(), FindError> {
+    match config.component(provider) {
+        ComponentLocation::Searched(component) if component != file.manifest.component => {
+            let found = file.manifest.component.clone();
+            Err(FindError::AnotherName { component, found, path: path.to_path_buf() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A provider by its name or its component's file, read and bound to what the operator grants. A file is the provider
+/// of its component's name.
 ///
 /// # Errors
 /// As [`open`].
@@ -242,7 +294,9 @@ pub fn open_any(config: &Config, name_or_file: &str) -> Result<Bound, OpenError>
     if !is_file_name(name_or_file) && !path.is_file() {
         return open(config, name_or_file);
     }
-    Ok(bind(config, read_trusted(path)?)?)
+    let file = read_trusted(path)?;
+    let provider = file.manifest.name.clone();
+    Ok(bind(config, &provider, file)?)
 }
 
 /// Reads a component that will get hosts and secrets. Anyone who can change or replace its file would get them, too.

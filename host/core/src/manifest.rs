@@ -1,5 +1,6 @@
-//! The manifest: what a provider's author asks for in `provider.toml`, checked, with defaults and units resolved.
-//! A manifest asks and an operator grants; what the operator tightens is laid over it with [`Manifest::tighten`].
+//! The manifest: what a component's author asks for in `provider.toml`, checked, with defaults and units resolved.
+//! A manifest asks and an operator grants; what the operator tightens is laid over it with [`Manifest::tighten`], and
+//! [`Manifest::for_provider`] gives it the name of one of the component's providers.
 //!
 //! Unknown keys are errors, numbers have bounds, and an error names the field, its value, what is allowed, and the
 //! line. This module reads no file and gives no secret.
@@ -44,12 +45,20 @@ impl Manifest {
         check::manifest(raw).map_err(|error| error.located_in(text))
     }
 
-    /// Lays an operator's tightening over the manifest. For every limit and for the window the stricter of the two
-    /// holds; batch sizes, attempts and backoff are the operator's where they are given.
+    /// The manifest of a provider of this name. The name is not checked.
+    #[must_use]
+    pub fn for_provider(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    /// Lays an operator's tightening over the manifest. For every limit that the author has written and for the window,
+    /// the stricter of the two holds. A limit that the author leaves to its default, batch sizes, attempts and backoff
+    /// are the operator's where they are given, and so are the window's time zone and start of the day where the author
+    /// says neither.
     ///
     /// # Errors
-    /// If a value of the operator is outside what a manifest may say, or lists of spans are empty. Such an error has no
-    /// position.
+    /// If a value of the operator is outside what a manifest may say, lists of spans are empty, or the operator names
+    /// another time zone or start of the day than the author. Such an error has no position.
     pub fn tighten(self, tightening: &Tightening) -> Result<Self, ManifestError> {
         tighten::tighten(self, tightening)
     }

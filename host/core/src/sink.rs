@@ -35,7 +35,7 @@ use crate::error_chain::error_chain;
 use crate::ledger::Owner;
 
 pub use compression::{Compression, CompressionError, Unpacker};
-pub use line::{Line, LineKey};
+pub use line::{Line, LineComponent, LineKey};
 pub(crate) use put::{Stored, store_chunk};
 pub use recovery::{Recoveries, recover};
 

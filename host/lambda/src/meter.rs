@@ -34,7 +34,8 @@ impl Meter {
         let delta = self.before.delta_to(&CounterSnapshot::of(&progress), &progress.take_events());
         let today = manifest.window.day(now);
         let status = ProviderStatus::of(&control, self.pipeline.limiter_snapshot(), today, manifest.limits.daily_quota);
-        for line in metrics::format_lines(&manifest.name, now, invocation, &delta, status) {
+        let component = self.pipeline.running_component();
+        for line in metrics::format_lines((&manifest.name, &component), now, invocation, &delta, status) {
             println!("{line}");
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use damper_core::control::admission::{BreakerStatus, LimiterSnapshot};
-use damper_core::control::item::{Control, OpenedBy, ProviderStop};
+use damper_core::control::item::{Control, OpenedBy, ProviderStop, RunningComponent};
 use damper_core::day::Day;
 use damper_core::pipeline::progress::{Event, EventKind, Progress, Snapshot};
 use damper_core::record::FailureKind;
@@ -115,13 +115,17 @@ pub(crate) enum Invocation {
 
 /// The lines to write for an invocation.
 pub(crate) fn format_lines(
-    provider: &str,
+    (provider, component): (&str, &RunningComponent),
     now: Timestamp,
     invocation: Invocation,
     delta: &MetricsDelta,
     status: ProviderStatus,
 ) -> Vec<String> {
     let mut metrics = Metrics::default();
+    // Properties, no dimensions: a new version is no new metric.
+    metrics.note("Component", &component.name);
+    metrics.note("ComponentVersion", &component.version);
+    metrics.note("ComponentDigest", &component.digest);
     if let Invocation::Batch { entries } = invocation {
         metrics.count("BatchSize", entries as u64);
     }
@@ -181,6 +185,11 @@ impl Metrics {
         }
     }
 
+    /// A property that is no metric.
+    fn note(&mut self, name: &str, text: &str) {
+        self.values.insert(name.to_owned(), text.into());
+    }
+
     fn put(&mut self, name: &str, unit: &str, value: Value) {
         self.definitions.push(json!({ "Name": name, "Unit": unit }));
         self.values.insert(name.to_owned(), value);
@@ -235,6 +244,10 @@ mod tests {
         before.delta_to(&after, &events)
     }
 
+    fn component() -> RunningComponent {
+        RunningComponent { name: "entities".into(), version: "1.2.0".into(), digest: "sha256:00".into() }
+    }
+
     const STATUS: ProviderStatus =
         ProviderStatus { breaker: 0, needs_mending: false, quota_left: Some(7), limit: 4, parked: 3 };
 
@@ -243,11 +256,13 @@ mod tests {
         let delta = sample_delta();
         assert_eq!((delta.fetched, delta.dead_letters, delta.peak_in_flight), (2, 1, 2));
         assert_eq!(delta.failures.values().sum::<u64>(), 6, "{delta:?}");
-        let lines = format_lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 20 }, &delta, STATUS);
+        let lines = format_lines(("gleif", &component()), Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 20 }, &delta, STATUS);
         let first: Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((&first["BatchSize"], &first["Fetched"], &first["QuotaLeft"]), (&20.into(), &2.into(), &7.into()));
         assert_eq!((&first["LatencyP50"], &first["LatencyP99"]), (&50.0.into(), &89.0.into()));
         assert_eq!(first["Throttled"], 0, "none of this batch");
+        let component = [&first["Component"], &first["ComponentVersion"], &first["ComponentDigest"]];
+        assert_eq!(component, ["entities", "1.2.0", "sha256:00"]);
         let kinds: Vec<Value> = lines[1..].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         let kinds: Vec<_> =
             kinds.iter().map(|line| (line["Kind"].as_str().unwrap(), line["Failed"].as_u64())).collect();
@@ -258,7 +273,7 @@ mod tests {
     #[test]
     fn every_line_is_a_whole_document() {
         for line in
-            format_lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 1 }, &sample_delta(), STATUS)
+            format_lines(("gleif", &component()), Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 1 }, &sample_delta(), STATUS)
         {
             let document: Value = serde_json::from_str(&line).unwrap();
             assert!(!line.contains('\n') && document["_aws"]["Timestamp"].is_u64(), "{line}");
@@ -277,7 +292,7 @@ mod tests {
     /// A size of one would pull the mean of batches down.
     #[test]
     fn a_record_that_somebody_waits_for_is_no_batch() {
-        let lines = format_lines("gleif", Timestamp::UNIX_EPOCH, Invocation::AdHoc, &sample_delta(), STATUS);
+        let lines = format_lines(("gleif", &component()), Timestamp::UNIX_EPOCH, Invocation::AdHoc, &sample_delta(), STATUS);
         let first: Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((&first["Fetched"], &first["LatencyP99"]), (&2.into(), &89.0.into()));
         assert!(!lines.concat().contains("BatchSize"), "{}", lines[0]);
@@ -285,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_tick_tells_only_how_a_provider_stands() {
-        let lines = format_lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Tick, &MetricsDelta::default(), STATUS);
+        let lines = format_lines(("gleif", &component()), Timestamp::UNIX_EPOCH, Invocation::Tick, &MetricsDelta::default(), STATUS);
         assert_eq!(lines.len(), 1);
         assert!(!lines[0].contains("Fetched") && lines[0].contains("BreakerState"), "{}", lines[0]);
         assert!(lines[0].contains("\"Parked\":3"), "what is pending beside the stream: {}", lines[0]);

@@ -79,7 +79,7 @@ mod tests {
         let texts =
             [("providers/b/provider.json", "{}"), ("bootstrap", "program"), ("providers/a/provider.json", "[]")];
         let mut files: Files = texts.map(|(path, text)| (path.to_owned(), text.into())).into();
-        files.insert("providers/a/provider.cwasm".to_owned(), code);
+        files.insert("components/00ff.cwasm".to_owned(), code);
         files
     }
 
@@ -108,7 +108,7 @@ mod tests {
             told,
             [
                 ("bootstrap".to_owned(), 0o755, 1980),
-                readable("providers/a/provider.cwasm"),
+                readable("components/00ff.cwasm"),
                 readable("providers/a/provider.json"),
                 readable("providers/b/provider.json")
             ]

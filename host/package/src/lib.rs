@@ -26,7 +26,7 @@ pub use changes::FileOutcome;
 pub use dist::{Change, Dist, PROVIDERS};
 pub use error::PackagingError;
 pub use packaging::{Packaged, Packaging};
-pub use prepared_provider::PreparedProvider;
+pub use prepared_provider::{OperatorSettings, PreparedProvider};
 pub use retention::StreamRetention;
 pub use stacks::{SHARED, select_isolated};
 pub use templates::{Code, Codes};

@@ -2,8 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use damper_core::manifest::Manifest;
@@ -16,6 +14,17 @@ use toml::Table;
 
 use crate::error::PackagingError;
 use crate::retention::StreamRetention;
+
+/// An operator's settings of one provider.
+#[derive(Debug, Clone)]
+pub struct OperatorSettings<'a> {
+    /// The settings, if the provider is listed.
+    pub settings: Option<&'a ProviderSettings>,
+    /// The same as they are written; empty if it is not listed.
+    pub table: Table,
+    /// Their origin.
+    pub place: Place<'a>,
+}
 
 /// A provider that can be packaged.
 #[derive(Debug)]
@@ -39,27 +48,22 @@ pub struct PreparedProvider {
 }
 
 impl PreparedProvider {
-    /// Brings a component together with what the operator says of it: `said`, which was read from `damper_toml` where
-    /// there is such a file.
+    /// Brings a component together with the operator's settings of one of its providers.
     ///
     /// # Errors
     /// If Lambda cannot run it so.
-    pub fn new(
-        file: ComponentFile,
-        said: Option<&ProviderSettings>,
-        damper_toml: Option<&Path>,
-    ) -> Result<Self, PackagingError> {
-        let nothing = ProviderSettings::default();
-        let place = damper_toml.map_or(Place::Nowhere, Place::File);
+    pub fn new(provider: &str, file: ComponentFile, said: OperatorSettings<'_>) -> Result<Self, PackagingError> {
+        let (nothing, place) = (ProviderSettings::default(), said.place);
+        let (said, settings) = (said.settings, said.into_text()?);
+        let asked = file.manifest.clone().for_provider(provider);
         let secrets = RefCell::new(BTreeSet::new());
         let find = |place: &SecretPlace| {
-            secrets.borrow_mut().insert(secret_name(place, &file.manifest.name)?);
+            secrets.borrow_mut().insert(secret_name(place, provider)?);
             // Nobody asks it: packaging needs no secret, only to know which there are.
             Ok(FoundSecret { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None })
         };
         let sources = SecretSources { backends: SecretBackends::SecretsManager, find: &find };
-        let bound = settings::bind(&file.manifest, said.unwrap_or(&nothing), place, sources)?;
-        let settings = settings_text(damper_toml, &file.manifest.name)?;
+        let bound = settings::bind(&asked, said.unwrap_or(&nothing), place, sources)?;
         let retention = StreamRetention::of(&bound.manifest)?;
         let rotated_secrets = find_rotated_secrets(&bound.manifest, said.unwrap_or(&nothing));
         let mut warnings = bound.warnings;
@@ -89,16 +93,17 @@ fn find_rotated_secrets(manifest: &Manifest, said: &ProviderSettings) -> BTreeSe
     rotated.filter_map(|(name, _)| said.credentials.get(name)?.secret.clone()).collect()
 }
 
-/// The settings below `[providers.NAME]` without the component's path on this machine. Without a damper.toml: the
-/// settings that such a provider gets.
-fn settings_text(damper_toml: Option<&Path>, name: &str) -> Result<String, PackagingError> {
-    let Some(path) = damper_toml else { return Ok("hosts = \"manifest\"\n".to_owned()) };
-    let text = fs::read_to_string(path).map_err(PackagingError::file("read", path))?;
-    let mut whole: Table = text.parse().map_err(|error| PackagingError::cannot("read damper.toml again", error))?;
-    let table = whole.get_mut("providers").and_then(|providers| providers.get_mut(name));
-    let Some(table) = table.and_then(toml::Value::as_table_mut) else { return Ok(String::new()) };
-    table.remove("component");
-    toml::to_string(table).map_err(|error| PackagingError::cannot("write the provider's settings", error))
+impl OperatorSettings<'_> {
+    /// The settings as they are packaged: without the component's path on this machine. Without a damper.toml, the
+    /// settings that such a provider gets.
+    fn into_text(self) -> Result<String, PackagingError> {
+        if self.place == Place::Nowhere {
+            return Ok("hosts = \"manifest\"\n".to_owned());
+        }
+        let mut table = self.table;
+        table.remove("component");
+        toml::to_string(&table).map_err(|error| PackagingError::cannot("write the provider's settings", error))
+    }
 }
 
 /// The name of a secret, which must lie where Lambda finds it.

@@ -63,7 +63,7 @@ pub(crate) fn code_of(architecture: Architecture, zip: &[u8]) -> Code {
     Code { name: format!("damper-{}-{short}.zip", aws_name(architecture)), sha256: STANDARD.encode(digest) }
 }
 
-/// The files of a zip: the program, and each compiled provider.
+/// The files of a zip: the program, each component, compiled once for all of its providers, and the providers.
 ///
 /// # Errors
 /// If a component does not compile.
@@ -75,13 +75,21 @@ pub(crate) fn contents(
     progress: &dyn Progress,
 ) -> Result<Files, PackagingError> {
     let mut files = Files::from([(archive::BOOTSTRAP.to_owned(), program)]);
+    let mut codes = BTreeMap::<&str, Vec<u8>>::new();
     for provider in providers {
-        progress.report(&format!("compiling {} for {}", provider.name(), aws_name(architecture)));
-        let code = package::compile(compiler, &provider.file, architecture).map_err(|error| {
-            let hint = "build it again with `damper build`, with the SDK of this release";
-            PackagingError::input(error.to_string(), hint)
-        })?;
-        let packaged = package::files(&provider.file, architecture, code, &provider.settings);
+        let code = match codes.get(provider.file.digest.as_str()) {
+            Some(code) => code.clone(),
+            None => {
+                let component = &provider.file.manifest.component;
+                progress.report(&format!("compiling {component} for {}", aws_name(architecture)));
+                let code = package::compile(compiler, &provider.file, architecture).map_err(|error| {
+                    let hint = "build it again with `damper build`, with the SDK of this release";
+                    PackagingError::input(error.to_string(), hint)
+                })?;
+                codes.entry(&provider.file.digest).or_insert(code).clone()
+            }
+        };
+        let packaged = package::files(provider.name(), &provider.file, architecture, code, &provider.settings);
         files.extend(packaged.map(|file| (file.path, file.bytes)));
     }
     Ok(files)

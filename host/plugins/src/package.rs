@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! bootstrap
-//! providers/NAME/provider.json    what the provider is, by whom it was compiled, and the digests
-//! providers/NAME/provider.cwasm   the compiled component, as the engine maps it
+//! providers/NAME/provider.json    the provider's component and settings, by whom it was compiled, and the digests
+//! components/DIGEST.cwasm         a compiled component, as the engine maps it; providers share it
 //! ```
 //!
 //! Files are read only when they are needed: opening a package reads no provider, [`Package::provider`] reads one
@@ -33,8 +33,10 @@ pub use write::{PackagedFile, compile, description_path, files, is_current, writ
 const PROVIDERS: &str = "providers";
 /// The file that describes a provider.
 const DESCRIPTION: &str = "provider.json";
-/// A provider's compiled code.
-const CODE: &str = "provider.cwasm";
+/// The folder of the compiled components, within a package.
+const COMPONENTS: &str = "components";
+/// The extension of compiled components.
+const CODE_EXTENSION: &str = "cwasm";
 
 /// A package that was unpacked into a folder.
 ///
@@ -48,13 +50,13 @@ const CODE: &str = "provider.cwasm";
 /// # let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/components/sdk-0.1.0-rust.wasm"));
 /// let file = ComponentFile::read(path)?;
 /// let code = b"as `package::compile` makes it".to_vec();
-/// let files = package::files(&file, Architecture::Aarch64, code, "hosts = \"manifest\"\n");
-/// assert_eq!(files[0].path, "providers/demo/provider.cwasm");
-/// assert_eq!(files[1].path, "providers/demo/provider.json");
+/// let files = package::files("acme-life", &file, Architecture::Aarch64, code, "hosts = \"manifest\"\n");
+/// assert!(files[0].path.starts_with("components/"));
+/// assert_eq!(files[1].path, "providers/acme-life/provider.json");
 /// package::write(folder.path(), &files)?;
 ///
 /// let package = Package::open(folder.path())?;
-/// assert_eq!(package.names()?, ["demo"]);
+/// assert_eq!(package.names()?, ["acme-life"]);
 /// assert!(matches!(package.provider("gleif"), Err(PackageError::NotPackaged { .. })));
 /// # Ok(())
 /// # }
@@ -63,13 +65,13 @@ const CODE: &str = "provider.cwasm";
 /// ```
 #[derive(Debug, Clone)]
 pub struct Package {
-    providers: PathBuf,
+    folder: PathBuf,
 }
 
 /// A provider of a package.
 #[derive(Debug, Clone)]
 pub struct PackagedProvider {
-    /// Its manifest, as its author wrote it.
+    /// Its component's manifest, as the author wrote it, with the provider's name.
     pub manifest: Manifest,
     /// The operator's table `[providers.NAME]` as TOML, without its header; empty if nothing was set.
     pub settings: String,
@@ -82,9 +84,8 @@ impl Package {
     /// # Errors
     /// If the folder holds no package.
     pub fn open(folder: &Path) -> Result<Self, PackageError> {
-        let providers = folder.join(PROVIDERS);
-        if providers.is_dir() {
-            return Ok(Self { providers });
+        if folder.join(PROVIDERS).is_dir() {
+            return Ok(Self { folder: folder.to_path_buf() });
         }
         Err(PackageError::NoPackage { folder: folder.display().to_string() })
     }
@@ -94,9 +95,10 @@ impl Package {
     /// # Errors
     /// If its folder cannot be read.
     pub fn names(&self) -> Result<Vec<String>, PackageError> {
-        let unreadable = |source| PackageError::Listing { folder: self.providers.display().to_string(), source };
+        let providers = self.folder.join(PROVIDERS);
+        let unreadable = |source| PackageError::Listing { folder: providers.display().to_string(), source };
         let mut names = Vec::new();
-        for entry in self.providers.read_dir().map_err(unreadable)? {
+        for entry in providers.read_dir().map_err(unreadable)? {
             let name = entry.map_err(unreadable)?.file_name();
             names.extend(name.to_str().filter(|name| is_name(name)).map(str::to_owned));
         }
@@ -114,8 +116,8 @@ impl Package {
         if !is_name(name) {
             return Err(not_packaged());
         }
-        let folder = self.providers.join(name);
-        let described = match ProviderDescription::read(name, &folder.join(DESCRIPTION)) {
+        let path = self.folder.join(PROVIDERS).join(name).join(DESCRIPTION);
+        let described = match ProviderDescription::read(name, &path) {
             Err(PackageError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Err(not_packaged());
             }
@@ -124,11 +126,13 @@ impl Package {
         described.check(name)?;
         let manifest = Manifest::parse(&described.manifest)
             .map_err(|source| PackageError::Manifest { provider: name.to_owned(), source: Box::new(source) })?;
-        if manifest.name != name {
-            return Err(PackageError::AnotherName { provider: name.to_owned(), found: manifest.name });
-        }
-        let settings = described.settings.clone();
-        Ok(PackagedProvider { manifest, settings, artifact: Artifact::new(name, folder.join(CODE), described) })
+        let code = code_path(&described.component).ok_or_else(|| PackageError::Damaged {
+            provider: name.to_owned(),
+            file: path.display().to_string(),
+            problem: "its component is no SHA-256".to_owned(),
+        })?;
+        let (manifest, settings) = (manifest.for_provider(name), described.settings.clone());
+        Ok(PackagedProvider { manifest, settings, artifact: Artifact::new(name, self.folder.join(code), described) })
     }
 }
 
@@ -146,6 +150,13 @@ impl PackagedProvider {
     pub fn verify(&self) -> Result<(), PackageError> {
         self.artifact.check().map(drop)
     }
+}
+
+/// The path of a component's compiled code in a package. None: the digest is none, and must not become a path.
+fn code_path(digest: &str) -> Option<String> {
+    let hexadecimal = digest.strip_prefix("sha256:")?;
+    let is_digest = hexadecimal.len() == 64 && hexadecimal.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_digest.then(|| format!("{COMPONENTS}/{hexadecimal}.{CODE_EXTENSION}"))
 }
 
 /// Whether this can be a provider's name, see [`Manifest::name`].

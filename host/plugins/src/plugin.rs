@@ -106,7 +106,7 @@ impl Plugin {
         let is_test = environment.is_some();
         let connections = Connections::new(&manifest.limits, &grants, Arc::clone(&host.resolver), environment)?;
         let (name, version) = (manifest.name, manifest.version);
-        let agent = format!("damper/{} ({name}/{version})", env!("CARGO_PKG_VERSION"));
+        let agent = format!("damper/{} ({}/{version})", env!("CARGO_PKG_VERSION"), manifest.component);
         let client = HttpClient {
             provider: name.clone(),
             user_agent: agent.parse().unwrap_or(http::HeaderValue::from_static("damper")),
@@ -118,7 +118,7 @@ impl Plugin {
             echoes: AtomicU64::new(0),
         };
         let instance_bytes = source.instance_bytes();
-        let component = host.components.add(&name, source);
+        let component = host.components.add(&manifest.component, source);
         let (guest_memory, host_memory) = (host.guest_memory.share(), host.host_memory.share());
         let cache = ProviderCache::new(Arc::clone(&host_memory));
         let shared = Arc::new(SharedContext { client, cache, config, scrubber, is_test });

@@ -33,7 +33,7 @@ pub struct BoundProvider {
     pub warnings: Vec<String>,
 }
 
-/// Combines a manifest with the operator's settings. `sources` finds and reads secrets.
+/// Combines a manifest with the operator's settings for the provider of its name. `sources` finds and reads secrets.
 ///
 /// ```
 /// use std::path::Path;
@@ -80,7 +80,11 @@ pub fn bind(
         proxy: settings.proxy.clone(),
         hosts,
     };
-    Ok(BoundProvider { manifest: tighten_manifest(manifest, settings, place)?, grants, warnings })
+    let mut in_force = tighten_manifest(manifest, settings, place)?;
+    if manifest.egress.is_left_to_operator() {
+        in_force.egress.hosts.clone_from(&grants.hosts);
+    }
+    Ok(BoundProvider { manifest: in_force, grants, warnings })
 }
 
 /// A manifest with the limits that the operator tightens; nothing is granted.
@@ -96,6 +100,7 @@ pub fn tighten_manifest(
         provider: manifest.name.clone(),
         source: Box::new(source),
         file: place.file(),
+        origin: None,
     })
 }
 

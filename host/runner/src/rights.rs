@@ -21,7 +21,7 @@ pub fn fetching_policy<'a>(
     // damper.lock lies beside damper.toml.
     policy.writable.extend([parent_folder(&config.database), openable_folder(&config.folder)]);
     policy.writable.push(std::env::temp_dir());
-    policy.readable.push(openable_folder(&config.components));
+    policy.readable.push(openable_folder(&config.component_folder));
     policy.readable.extend(certificates.iter().cloned());
     // Folders rather than files: a component or a secret is replaced by a new file of the same name.
     for (name, provider) in &config.providers {

@@ -176,7 +176,8 @@ impl CaseRunner {
         let options = HostOptions { cache, max_in_flight, compiler, ..HostOptions::default() };
         let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::with_metering(options)?);
         // These plugins fetch nothing, so they need no settings.
-        let bare = Manifest { config: BTreeMap::new(), ..file.manifest.clone() };
+        let mut bare = file.manifest.clone();
+        bare.config.clear();
         let prepared = [&host, &metered].map(|host| host.load(&file, bare.clone(), Grants::default()));
         Ok(Self {
             secrets: CaseSecrets::new(&file.manifest)?,

@@ -86,10 +86,11 @@ pub fn add_demo(folder: &Path, settings: &str, edits: &[(&str, &str)]) {
         manifest.replacen(from, to, 1)
     });
     let edited = ComponentFile::from_bytes("demo.wasm", embed_manifest(&file.bytes, &manifest).unwrap()).unwrap();
-    package::write(folder, &package::files(&edited, HERE, code.clone(), settings)).unwrap();
+    package::write(folder, &package::files(&edited.manifest.name, &edited, HERE, code.clone(), settings)).unwrap();
 }
 
-/// The path of the demo provider's code in a package.
+/// The path of the only component's code in a package.
 pub fn demo_code(folder: &Path) -> PathBuf {
-    folder.join("providers/demo/provider.cwasm")
+    let mut components = folder.join("components").read_dir().unwrap();
+    components.next().unwrap().unwrap().path()
 }

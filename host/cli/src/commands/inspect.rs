@@ -249,7 +249,7 @@ impl Inspected {
             ("size", size(self.size_bytes)),
             ("compiling", self.compiling.as_text()),
             ("digest", self.digest.clone()),
-            ("hosts", self.hosts.join(", ")),
+            ("hosts", if self.hosts.is_empty() { "named by the operator".to_owned() } else { self.hosts.join(", ") }),
             ("credentials", or_none(&credentials)),
             ("config", or_none(&config)),
             ("identity", identity),

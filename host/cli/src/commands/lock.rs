@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use damper_config::Config;
+use damper_config::config::ComponentLocation;
 use damper_config::lock::{Candidate, Lock, LockFile, Verdict, WriteOutcome};
 use damper_config::provider;
 use damper_toolchain::{Project, locate_component};
@@ -73,8 +74,10 @@ pub(crate) fn run(command: &LockCommand, context: &Context) -> Result<Exit, CliE
 
 /// A provider as it is built now: its component, or what was built last where damper.toml names a crate.
 fn candidate(config: &Config, name: &str, context: &Context) -> Result<Candidate, CliError> {
-    let component = config.provider(name).and_then(|said| said.component.as_ref());
-    let folder = component.map(|path| config.folder.join(path)).filter(|path| path.is_dir());
+    let folder = match config.component(name) {
+        ComponentLocation::Named(path) => Some(path).filter(|path| path.is_dir()),
+        ComponentLocation::Searched(_) => None,
+    };
     let locate = |folder: PathBuf| locate_component(&Project::read(&folder)?, &context.for_builds().environment);
     let built = folder.map(locate).transpose()?;
     Ok(provider::candidate(config, name, built)?)

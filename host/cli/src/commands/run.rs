@@ -164,8 +164,8 @@ impl<'a> Drain<'a> {
 
     /// Leave out providers that ask for more than damper.lock pins; they are reported and become lines of the summary.
     async fn enforce_lock(&self, ready: Vec<Bound>, lines: &mut Vec<ProviderSummary>) -> Result<Vec<Bound>, CliError> {
-        let candidates: Vec<Candidate> =
-            ready.iter().map(|bound| Candidate::new(self.config, &bound.file, &bound.grants)).collect();
+        let candidate = |bound: &Bound| Candidate::new(self.config, &bound.manifest.name, &bound.file, &bound.grants);
+        let candidates: Vec<Candidate> = ready.iter().map(candidate).collect();
         let answers = lock::enforce(self.context, self.config, &candidates)?;
         let mut pinned = Vec::with_capacity(ready.len());
         for (bound, answer) in ready.into_iter().zip(answers) {

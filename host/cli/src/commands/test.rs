@@ -39,6 +39,7 @@ Example:
   damper test --record 529900W18LQJJN6SJ336 # a case from the real API
   damper test --conformance                 # all kinds of responses and failures
   damper test --wasm -- an_unknown_thing    # the crate's own tests, compiled for wasm
+  damper test enquiry --provider acme-life  # with the settings of one of the component's providers
 
 A case lists the requests that the provider must send, the response to each, and the expected record
 or failure. It runs with the engine, the limits and the egress policy of production; only the
@@ -54,6 +55,11 @@ pub(crate) struct Test {
     /// The folder of cases; default: cases/ in the provider's folder
     #[arg(long, value_name = "DIR")]
     cases: Option<PathBuf>,
+
+    /// Run the cases with the settings of this provider in damper.toml: its limits, hosts and config, where a case
+    /// does not set its own
+    #[arg(long, value_name = "NAME", conflicts_with = "wasm")]
+    provider: Option<String>,
 
     /// Only the cases whose name contains this text
     #[arg(long, value_name = "TEXT")]
@@ -122,7 +128,10 @@ pub(crate) fn run(command: &Test, context: &Context) -> Result<Exit, CliError> {
 }
 
 fn once(command: &Test, context: &Context) -> Result<Exit, CliError> {
-    let subject = Subject::find(&command.path, command.cases.as_deref(), command.no_build, context)?;
+    let mut subject = Subject::find(&command.path, command.cases.as_deref(), command.no_build, context)?;
+    if let Some(provider) = command.provider.as_deref().filter(|_| command.record.is_empty()) {
+        subject.apply_settings(&context.config()?, provider)?;
+    }
     if !command.record.is_empty() {
         return record::run(command, &subject, context);
     }

@@ -2,6 +2,7 @@
 //! other programs read them too.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use damper_core::manifest::units::parse_duration;
 use damper_core::sink::Compression;
 use damper_plugins::settings::{ProviderSettings, SettingsError};
 use rustix::fs::Mode;
-use serde::de::Error;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A whole damper.toml.
@@ -23,11 +25,43 @@ pub(super) struct Shape {
     pub(super) compression: Compression,
     /// The users that may read created files.
     pub(super) readable_by: ReadableBy,
-    /// `providers = "folder"` beside `[providers.NAME]` would be one key twice, so the folder has a name of its own.
-    pub(super) components: PathBuf,
+    pub(super) components: ComponentsShape,
+    /// Settings of every provider that is listed, unless its component or the provider itself says otherwise.
+    pub(super) defaults: ProviderSettings,
     pub(super) mapping: MappingConfig,
     pub(super) aws: AwsConfig,
     pub(super) providers: BTreeMap<String, ProviderSettings>,
+}
+
+/// `components`: the folder in which components are found by their names, as text; or a table for each component.
+#[derive(Debug)]
+pub(super) enum ComponentsShape {
+    Folder(PathBuf),
+    /// `[components.NAME]`: the file, and settings of all providers that use the component. The folder is the one of
+    /// damper.toml.
+    Tables(BTreeMap<String, ProviderSettings>),
+}
+
+impl<'de> Deserialize<'de> for ComponentsShape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Components;
+        impl<'de> Visitor<'de> for Components {
+            type Value = ComponentsShape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the folder of components as text, or tables [components.NAME]")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<ComponentsShape, E> {
+                Ok(ComponentsShape::Folder(text.into()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, tables: A) -> Result<ComponentsShape, A::Error> {
+                Deserialize::deserialize(MapAccessDeserializer::new(tables)).map(ComponentsShape::Tables)
+            }
+        }
+        deserializer.deserialize_any(Components)
+    }
 }
 
 /// `readable_by`: who may read the database, records and charts that are made from now on.
@@ -89,6 +123,16 @@ impl Shape {
     pub(super) fn parse(text: &str) -> Result<Self, SettingsError> {
         toml::from_str(text).map_err(|error| SettingsError::of(&error, text))
     }
+
+    /// The tables of components.
+    pub(super) fn component_tables(&self) -> impl Iterator<Item = (&String, &ProviderSettings)> {
+        match &self.components {
+            ComponentsShape::Folder(_) => None,
+            ComponentsShape::Tables(tables) => Some(tables),
+        }
+        .into_iter()
+        .flatten()
+    }
 }
 
 impl Default for MappingConfig {
@@ -115,7 +159,8 @@ impl Default for Shape {
             output: "out".into(),
             compression: Compression::None,
             readable_by: ReadableBy::Owner,
-            components: PathBuf::new(),
+            components: ComponentsShape::Folder(PathBuf::new()),
+            defaults: ProviderSettings::default(),
             mapping: MappingConfig::default(),
             aws: AwsConfig::default(),
             providers: BTreeMap::new(),

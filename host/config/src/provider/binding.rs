@@ -42,40 +42,57 @@ impl Bound {
     }
 }
 
-/// Bring a component together with what damper.toml says of it.
+/// Bring a component together with what damper.toml says of one of its providers.
 ///
 /// # Errors
 /// If they do not fit.
-pub fn bind(config: &Config, file: ComponentFile) -> Result<Bound, BindingError> {
+pub fn bind(config: &Config, provider: &str, file: ComponentFile) -> Result<Bound, BindingError> {
     let nothing = ProviderSettings::default();
-    let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
+    let said = config.provider(provider).unwrap_or(&nothing);
+    let asked = file.manifest.clone().for_provider(provider);
     let sources = SecretSources { backends: SecretBackends::Machine, find: &|place| source(config, place) };
-    let bound = settings::bind(&file.manifest, said, place(config), sources)?;
+    let bound = settings::bind(&asked, said, place(config), sources).map_err(|error| locate(config, error))?;
     let settings::BoundProvider { manifest, grants, warnings } = bound;
     Ok(Bound { file, manifest, grants, warnings })
 }
 
-/// A component's grants, without reading any secret.
+/// A component with what damper.toml says of one of its providers, without reading any secret.
 ///
 /// # Errors
-/// If it and the settings do not fit.
-pub(super) fn grants(config: &Config, file: &ComponentFile) -> Result<Grants, BindingError> {
+/// If they do not fit.
+pub fn bind_without_secrets(
+    config: &Config,
+    provider: &str,
+    file: &ComponentFile,
+) -> Result<settings::BoundProvider, BindingError> {
     let nothing = ProviderSettings::default();
-    let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
+    let said = config.provider(provider).unwrap_or(&nothing);
+    let asked = file.manifest.clone().for_provider(provider);
     let unread =
         |_: &SecretPlace| Ok(FoundSecret { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None });
     let sources = SecretSources { backends: SecretBackends::Machine, find: &unread };
-    Ok(settings::bind(&file.manifest, said, place(config), sources)?.grants)
+    settings::bind(&asked, said, place(config), sources).map_err(|error| locate(config, error))
 }
 
 /// A component's manifest with what the operator tightens; nothing is granted.
 ///
 /// # Errors
 /// If what is tightened is not allowed.
-pub(super) fn tighten_manifest(config: &Config, file: &ComponentFile) -> Result<Manifest, BindingError> {
+pub(super) fn tighten_manifest(config: &Config, provider: &str, file: &ComponentFile) -> Result<Manifest, BindingError> {
     let nothing = ProviderSettings::default();
-    let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
-    settings::tighten_manifest(&file.manifest, said, place(config))
+    let said = config.provider(provider).unwrap_or(&nothing);
+    let asked = file.manifest.clone().for_provider(provider);
+    settings::tighten_manifest(&asked, said, place(config)).map_err(|error| locate(config, error))
+}
+
+/// The error with the position of the setting at fault, if a layer of damper.toml has it.
+fn locate(config: &Config, error: BindingError) -> BindingError {
+    let origin = error.key().and_then(|key| config.layers(error.provider())?.origin(&key));
+    let position = origin.map(|origin| (origin.table.clone(), origin.position));
+    match position {
+        Some((table, position)) => error.located(table, position),
+        None => error,
+    }
 }
 
 fn place(config: &Config) -> Place<'_> {

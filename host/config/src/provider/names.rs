@@ -16,7 +16,7 @@ const MAX_ENTRIES: usize = 10_000;
 #[must_use]
 pub fn find_nearest(config: &Config, name: &str, others: &[String]) -> Option<String> {
     let listed = config.providers.keys().cloned();
-    let known = listed.chain(component_names(&config.components)).chain(others.iter().cloned());
+    let known = listed.chain(component_names(&config.component_folder)).chain(others.iter().cloned());
     choose_nearest(name, known)
 }
 
@@ -32,7 +32,7 @@ fn component_names(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-fn choose_nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
+pub(super) fn choose_nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
     let allowed = (name.chars().count() / 3).max(1);
     known
         .filter(|other| other != name)

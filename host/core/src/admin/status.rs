@@ -134,11 +134,12 @@ impl ProviderState {
             Forecast::QuotaSpent { left } => (None, None, Some(left)),
             Forecast::Unknown => (None, None, None),
         };
-        let Control { breaker, governor, limiter, usage, .. } = &self.control;
+        let Control { breaker, governor, limiter, usage, component, .. } = &self.control;
         let (day, today) = (self.day(), self.counts.today.as_ref());
         json!({
             "provider": self.provider,
             "state": self.text(),
+            "component": component,
             "counts": match &self.counts.stream {
                 Some(counts) => json!(counts),
                 None => json!({

@@ -51,6 +51,19 @@ pub struct Control {
     pub parked: ParkedHint,
     /// Processes that died while the component ran.
     pub crashes: Crashes,
+    /// The component that fetched last, as the process that saved its limiter last runs it.
+    pub component: Option<RunningComponent>,
+}
+
+/// The component that a provider's processes run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningComponent {
+    /// The component's name.
+    pub name: String,
+    /// The component's version.
+    pub version: String,
+    /// The component's digest, as `sha256:...`.
+    pub digest: String,
 }
 
 /// How many changes an item remembers: a writer finds its own while fewer others have been written since.

@@ -11,8 +11,8 @@ use jiff::civil::Time;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::error::ManifestError;
-use super::raw::{RawLimits, RawManifest, RawPace, RawRetry, RawWindow};
-use super::tables::{Egress, Limits, Manifest, Pace, Retry};
+use super::raw::{RawHosts, RawLimits, RawManifest, RawPace, RawRetry, RawWindow};
+use super::tables::{Egress, Limits, Manifest, Pace, Retry, Stated};
 use super::units::{Word, parse_bytes, parse_duration, show_bytes, show_duration};
 use crate::control::window::{Span, Window, parse_time};
 
@@ -42,12 +42,15 @@ pub(super) const SPREAD: RangeInclusive<Duration> = Duration::ZERO..=Duration::f
 pub(super) const MAX_ITEM_AGE: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(365 * 24);
 
 pub(super) fn manifest(raw: RawManifest) -> Result<Manifest, ManifestError> {
+    let name = names::provider(raw.name)?;
     Ok(Manifest {
-        name: names::provider(raw.name)?,
+        component: name.clone(),
+        name,
         version: names::version(raw.version)?,
         description: names::description(raw.description)?,
         identity: names::identity(raw.identity)?,
-        egress: Egress { hosts: names::hosts(raw.egress.hosts)? },
+        egress: Egress { hosts: hosts(raw.egress.hosts)? },
+        stated: stated(&raw.limits, &raw.window),
         limits: limits(&raw.limits)?,
         pace: raw_pace(&raw.pace)?,
         retry: retry(&raw.retry)?,
@@ -55,6 +58,24 @@ pub(super) fn manifest(raw: RawManifest) -> Result<Manifest, ManifestError> {
         credentials: credentials::credentials(raw.credentials)?,
         config: names::config(raw.config)?,
     })
+}
+
+fn hosts(raw: RawHosts) -> Result<Vec<String>, ManifestError> {
+    match raw {
+        RawHosts::Listed(hosts) => names::hosts(hosts),
+        RawHosts::Operator => Ok(Vec::new()),
+    }
+}
+
+fn stated(limits: &RawLimits, window: &RawWindow) -> Stated {
+    Stated {
+        max_concurrency: limits.max_concurrency.is_some(),
+        fetch_timeout: limits.fetch_timeout.is_some(),
+        memory: limits.memory.is_some(),
+        response_bytes: limits.response_bytes.is_some(),
+        timezone: window.timezone.is_some(),
+        day_starts: window.day_starts.is_some(),
+    }
 }
 
 fn limits(raw: &RawLimits) -> Result<Limits, ManifestError> {
@@ -96,12 +117,12 @@ fn window(raw: &RawWindow) -> Result<Window, ManifestError> {
 }
 
 /// A time zone from the database inside the program, so that every machine agrees on its days.
-fn timezone(name: &str) -> Result<TimeZone, ManifestError> {
+pub(super) fn timezone(name: &str) -> Result<TimeZone, ManifestError> {
     let allowed = "it must be a time zone of the IANA database: write it as \"Europe/London\"";
     TimeZoneDatabase::bundled().get(name).map_err(|_| ManifestError::text("window.timezone", name, allowed))
 }
 
-fn day_starts(text: &str) -> Result<Time, ManifestError> {
+pub(super) fn day_starts(text: &str) -> Result<Time, ManifestError> {
     let allowed = "it must be a time of day from 00:00 to 23:59: write it as \"12:00\"";
     parse_time(text).map_err(|_| ManifestError::text("window.day_starts", text, allowed))
 }

@@ -90,6 +90,16 @@ impl fmt::Display for Suffix<'_> {
 }
 
 impl ManifestError {
+    /// The path of the field at fault, such as `egress.hosts[1]`, if it is known.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::TooLong { .. } => None,
+            Self::Unreadable { field, .. } => field.as_deref(),
+            Self::NotAllowed { field, .. } | Self::Missing { field, .. } => Some(field),
+        }
+    }
+
     /// A text's value is not allowed.
     pub(super) fn text(field: impl Into<String>, value: &str, allowed: impl Into<String>) -> Self {
         Self::value(field, format!("{value:?}"), allowed)

@@ -2,8 +2,11 @@
 //! the checked types are called.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::tables::{ClientAuth, OnLeaseExpiry};
 use super::units::Word;
@@ -35,7 +38,39 @@ pub(super) struct RawManifest {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "struct Egress")]
 pub(super) struct RawEgress {
-    pub(super) hosts: Vec<String>,
+    pub(super) hosts: RawHosts,
+}
+
+/// `egress.hosts`.
+pub(super) enum RawHosts {
+    Listed(Vec<String>),
+    /// `"operator"`.
+    Operator,
+}
+
+impl<'de> Deserialize<'de> for RawHosts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Hosts;
+        impl<'de> Visitor<'de> for Hosts {
+            type Value = RawHosts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of host names, or \"operator\" if each operator names them")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawHosts, E> {
+                match text {
+                    "operator" => Ok(RawHosts::Operator),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RawHosts, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(RawHosts::Listed)
+            }
+        }
+        deserializer.deserialize_any(Hosts)
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -90,9 +90,9 @@ pub fn markdown() -> String {
 fn top() -> Vec<Key> {
     let key = |name, kind, default, meaning| Key::new(("", name), kind, default, meaning);
     vec![
-        key("name", "text", Absent::Refused, "the provider's name, in every command and file")
+        key("name", "text", Absent::Refused, "the component's name, and the provider's unless the operator gives another")
             .within(format!("1 to {MAX_NAME_BYTES} of a-z, 0-9 and `-`, a letter first")),
-        key("version", "text", Absent::Refused, "the provider's own version")
+        key("version", "text", Absent::Refused, "the component's own version")
             .within("MAJOR.MINOR.PATCH, with an optional -PRERELEASE"),
         key("description", "text", value("\"\""), "a description of the data, for people")
             .within(format!("one line, at most {MAX_DESCRIPTION_BYTES} bytes")),
@@ -105,9 +105,9 @@ fn top() -> Vec<Key> {
         .within(format!("at most {MAX_ENTRIES} names of 1 to {MAX_NAME_BYTES} bytes")),
         Key::new(
             ("egress", "hosts"),
-            "list of text",
+            "list of text, or `\"operator\"`",
             Absent::Refused,
-            "the hosts that may receive requests, by https on port 443",
+            "the hosts that may receive requests, by https on port 443; `\"operator\"`: each operator names them",
         )
         .within(format!("1 to {MAX_ENTRIES} host names; no address, port or wildcard")),
         Key::new(

@@ -15,7 +15,10 @@ pub(super) const MAX_AUDIENCE_BYTES: usize = 1_024;
 /// The longest region or service in a signature of AWS, in bytes.
 pub(super) const MAX_AWS_NAME_BYTES: usize = 64;
 
-/// A provider's manifest, checked: its author's requirements and limits.
+/// A manifest, checked: the requirements and limits of a component's author.
+///
+/// A component of its own is a provider of the same name. An operator may have several providers of one component:
+/// [`Manifest::for_provider`] gives the manifest of each.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,9 +49,11 @@ pub(super) const MAX_AWS_NAME_BYTES: usize = 64;
 pub struct Manifest {
     /// The provider's name: 1 to 64 of `a-z`, `0-9` and `-`, starting with a letter.
     pub name: String,
-    /// The provider's version, `MAJOR.MINOR.PATCH` with an optional `-PRERELEASE`.
+    /// The component's name, of the same form.
+    pub component: String,
+    /// The component's version, `MAJOR.MINOR.PATCH` with an optional `-PRERELEASE`.
     pub version: String,
-    /// One sentence on the records that the provider fetches; may be empty.
+    /// One sentence on the records that the component fetches; may be empty.
     pub description: String,
     /// The params that are part of an item's identity besides its id; no doubles.
     pub identity: Vec<String>,
@@ -66,13 +71,27 @@ pub struct Manifest {
     pub credentials: BTreeMap<String, CredentialKind>,
     /// The keys the component may read, with their defaults as text. Empty text: the operator must set it.
     pub config: BTreeMap<String, String>,
+    pub(super) stated: Stated,
 }
 
 /// The hosts to which a provider may send requests: https and port 443 only, which the egress policy enforces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Egress {
-    /// Host names in lower case, at least one, no doubles; no addresses, no wildcards.
+    /// Host names in lower case, no doubles; no addresses, no wildcards. Empty: the author leaves them to the operator,
+    /// as `hosts = "operator"`.
     pub hosts: Vec<String>,
+}
+
+/// The keys that an author has written where the manifest has a default: there the stricter of author and operator
+/// holds. Elsewhere the operator's value takes the default's place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stated {
+    pub(super) max_concurrency: bool,
+    pub(super) fetch_timeout: bool,
+    pub(super) memory: bool,
+    pub(super) response_bytes: bool,
+    pub(super) timezone: bool,
+    pub(super) day_starts: bool,
 }
 
 /// Limits of a fetch and of the API.
@@ -190,6 +209,14 @@ pub enum ClientAuth {
     Basic,
     /// In the body, as `client_id` and `client_secret`.
     Body,
+}
+
+impl Egress {
+    /// Whether the author leaves the hosts to the operator.
+    #[must_use]
+    pub fn is_left_to_operator(&self) -> bool {
+        self.hosts.is_empty()
+    }
 }
 
 impl TokenSettings {

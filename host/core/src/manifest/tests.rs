@@ -338,7 +338,43 @@ fn tightening_that_is_not_allowed_is_refused() {
     insta::assert_snapshot!(unreadable("[limits]\nfetch_timeout = \"5 parsecs\"\n"), @r#""5 parsecs" is not a duration: write it as "30s"; units are ms, s, m, h and d"#);
     insta::assert_snapshot!(unreadable("[limits]\nmemory = \"lots\"\n"), @r#""lots" is not a size: write it as "64MiB" or in bytes; units are B, KiB, MiB, GiB, KB, MB and GB"#);
     insta::assert_snapshot!(unreadable("[window]\nopen = [\"Moon\"]\n"), @r#""Moon" is not a day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun; write a span as "Mon-Fri 20:00-06:00", "Mon,Wed 08:00-12:00", "Sat-Sun" or "20:00-06:00""#);
-    insta::assert_snapshot!(unreadable("[window]\ntimezone = \"UTC\"\n"), @"unknown field `timezone`, expected `open` or `closed`");
+    insta::assert_snapshot!(unreadable("[window]\ntimezone = \"UTC\"\n"), @"");
+    insta::assert_snapshot!(refused("[window]\ntimezone = \"Mars/Base\"\n"), @"");
+}
+
+#[test]
+fn hosts_can_be_left_to_the_operator() {
+    let manifest = parse(&LEAST.replace("[\"api.gleif.org\"]", "\"operator\""));
+    assert!(manifest.egress.is_left_to_operator() && !parse(LEAST).egress.is_left_to_operator());
+    insta::assert_snapshot!(error(&LEAST.replace("[\"api.gleif.org\"]", "\"any\"")), @"");
+}
+
+#[test]
+fn a_limit_that_the_author_leaves_to_its_default_is_the_operators() {
+    let higher = tightening("[limits]\nmax_concurrency = 20\nfetch_timeout = \"1m\"\nmemory = \"128MiB\"\n");
+    let limits = parse(LEAST).tighten(&higher).unwrap().limits;
+    assert_eq!((limits.max_concurrency.get(), limits.memory_bytes), (20, 128 << 20));
+    assert_eq!(limits.fetch_timeout, Duration::from_secs(60));
+    assert_eq!(limits.response_bytes, parse(LEAST).limits.response_bytes, "nobody says it");
+}
+
+#[test]
+fn a_time_zone_is_the_operators_where_the_author_says_none() {
+    let by = tightening("[window]\ntimezone = \"America/New_York\"\nday_starts = \"04:00\"\nopen = [\"Sat\"]\n");
+    let window = parse(LEAST).tighten(&by).unwrap().window;
+    assert_eq!(window.timezone.iana_name(), Some("America/New_York"));
+    assert_eq!(window.day_starts, jiff::civil::time(4, 0, 0, 0));
+    let refused = |text: &str| parse(WHOLE).tighten(&tightening(text)).unwrap_err().to_string();
+    insta::assert_snapshot!(refused("[window]\ntimezone = \"America/New_York\"\n"), @"");
+    insta::assert_snapshot!(refused("[window]\nday_starts = \"04:00\"\n"), @"");
+    let same = tightening("[window]\ntimezone = \"Europe/London\"\nday_starts = \"12:00\"\n");
+    assert_eq!(parse(WHOLE).tighten(&same).unwrap().window, parse(WHOLE).window);
+}
+
+#[test]
+fn a_provider_has_its_own_name_and_the_component_keeps_its_own() {
+    let manifest = parse(LEAST).for_provider("acme");
+    assert_eq!((&*manifest.name, &*manifest.component), ("acme", "gleif"));
 }
 
 /// Whole lines and pieces of TOML that steer random text towards a manifest's depths.
@@ -391,7 +427,6 @@ proptest! {
                 prop_assert!((1..=1_000).contains(&limits.max_concurrency.get()));
                 prop_assert!(limits.requests_per_second.is_none_or(|rate| rate > 0.0 && rate <= 10_000.0));
                 prop_assert!(manifest.pace.start_batch <= manifest.pace.max_batch);
-                prop_assert!(!manifest.egress.hosts.is_empty());
             }
             Err(error) => prop_assert!(!error.to_string().is_empty()),
         }

@@ -6,16 +6,16 @@ use serde::Deserialize;
 
 use super::check;
 use super::error::ManifestError;
-use super::tables::{Limits, Manifest, Pace, Retry};
+use super::tables::{Limits, Manifest, Pace, Retry, Stated};
 use super::units::{deserialize_bytes, deserialize_duration};
-use crate::control::window::Span;
+use crate::control::window::{Span, Window};
 
 /// An operator's settings for a provider: the tables `limits`, `pace`, `retry` and `window` under `[providers.NAME]`.
-/// An absent setting leaves the manifest as it is.
+/// An absent setting leaves the manifest as it is. A limit that the manifest leaves to its default is the operator's.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tightening {
-    /// Limits: the smaller of the operator's and the manifest's holds.
+    /// Limits: the smaller of the operator's and the manifest's holds, if both say one.
     pub limits: LimitsTightening,
     /// Batch sizes: the operator's hold.
     pub pace: PaceTightening,
@@ -72,10 +72,14 @@ pub struct RetryTightening {
     pub spread: Option<Duration>,
 }
 
-/// `[providers.NAME.window]`: spans in the manifest's time zone.
+/// `[providers.NAME.window]`: spans in the window's time zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WindowTightening {
+    /// The time zone, where the manifest names none.
+    pub timezone: Option<String>,
+    /// The local time at which a day starts, where the manifest does not say; written `"04:00"`.
+    pub day_starts: Option<String>,
     /// Spans in which the operator allows calls; absent: whenever the manifest does. An empty list is an error.
     pub open: Option<Vec<Span>>,
     /// Spans in which the operator allows no calls.
@@ -83,16 +87,41 @@ pub struct WindowTightening {
 }
 
 pub(super) fn tighten(mut manifest: Manifest, by: &Tightening) -> Result<Manifest, ManifestError> {
-    manifest.limits = limits(manifest.limits, &by.limits)?;
+    manifest.limits = limits(manifest.limits, manifest.stated, &by.limits)?;
     manifest.pace = pace(&manifest.pace, &by.pace)?;
     manifest.retry = retry(manifest.retry, &by.retry)?;
     check::span_count("window.open", by.window.open.as_ref().map(Vec::len))?;
     check::span_count("window.closed", Some(by.window.closed.len()).filter(|count| *count > 0))?;
-    manifest.window = manifest.window.tighten(by.window.open.clone(), &by.window.closed);
+    let zoned = zone(manifest.window, manifest.stated, &by.window)?;
+    manifest.window = zoned.tighten(by.window.open.clone(), &by.window.closed);
     Ok(manifest)
 }
 
-fn limits(limits: Limits, by: &LimitsTightening) -> Result<Limits, ManifestError> {
+/// The window with the operator's time zone and start of the day. The author's own are facts of the API, and spans and
+/// days would mean other times: an operator may repeat them and not change them.
+fn zone(window: Window, stated: Stated, by: &WindowTightening) -> Result<Window, ManifestError> {
+    let timezone = by.timezone.as_deref().map(check::timezone).transpose()?;
+    if let (true, Some(theirs)) = (stated.timezone, timezone.as_ref().filter(|theirs| **theirs != window.timezone)) {
+        let ours = window.timezone.iana_name().unwrap_or("UTC").to_owned();
+        return Err(contradiction("window.timezone", theirs.iana_name().unwrap_or("UTC"), &ours));
+    }
+    let day_starts = by.day_starts.as_deref().map(check::day_starts).transpose()?;
+    if let (true, Some(_)) = (stated.day_starts, day_starts.filter(|theirs| *theirs != window.day_starts)) {
+        let ours = window.day_starts.strftime("%H:%M").to_string();
+        return Err(contradiction("window.day_starts", by.day_starts.as_deref().unwrap_or_default(), &ours));
+    }
+    Ok(Window {
+        timezone: timezone.unwrap_or(window.timezone),
+        day_starts: day_starts.unwrap_or(window.day_starts),
+        ..window
+    })
+}
+
+fn contradiction(field: &str, theirs: &str, ours: &str) -> ManifestError {
+    ManifestError::text(field, theirs, format!("the component's manifest says {ours:?}; remove it here"))
+}
+
+fn limits(limits: Limits, stated: Stated, by: &LimitsTightening) -> Result<Limits, ManifestError> {
     let max_concurrency = by.max_concurrency.map(|value| check::max_concurrency(value.into())).transpose()?;
     let fetch_timeout = by.fetch_timeout.map(check::fetch_timeout).transpose()?;
     let memory_bytes = by.memory.map(check::memory_bytes).transpose()?;
@@ -100,16 +129,25 @@ fn limits(limits: Limits, by: &LimitsTightening) -> Result<Limits, ManifestError
     let requests_per_second = by.requests_per_second.map(check::requests_per_second).transpose()?;
     let daily_quota = by.daily_quota.map(|value| check::daily_quota(value.into())).transpose()?;
     Ok(Limits {
-        max_concurrency: stricter(limits.max_concurrency, max_concurrency),
+        max_concurrency: in_force(limits.max_concurrency, stated.max_concurrency, max_concurrency),
         requests_per_second: match (limits.requests_per_second, requests_per_second) {
             (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
             (ours, theirs) => ours.or(theirs),
         },
         daily_quota: daily_quota.map(|theirs| stricter(theirs, limits.daily_quota)).or(limits.daily_quota),
-        fetch_timeout: stricter(limits.fetch_timeout, fetch_timeout),
-        memory_bytes: stricter(limits.memory_bytes, memory_bytes),
-        response_bytes: stricter(limits.response_bytes, response_bytes),
+        fetch_timeout: in_force(limits.fetch_timeout, stated.fetch_timeout, fetch_timeout),
+        memory_bytes: in_force(limits.memory_bytes, stated.memory, memory_bytes),
+        response_bytes: in_force(limits.response_bytes, stated.response_bytes, response_bytes),
     })
+}
+
+/// The limit in force: the stricter of the author's and the operator's, or the operator's where the author has written
+/// none.
+fn in_force<T: Ord>(ours: T, is_stated: bool, theirs: Option<T>) -> T {
+    match theirs {
+        Some(theirs) if !is_stated => theirs,
+        theirs => stricter(ours, theirs),
+    }
 }
 
 fn stricter<T: Ord>(ours: T, theirs: Option<T>) -> T {

@@ -137,6 +137,7 @@ impl Pipeline {
                 control.limiter = Some(saved.after(control.limiter.take()));
             }
             grant::give_back(unused, control);
+            control.component = Some(self.running_component());
             control.probed.clone_from(&feedback.probed);
             feedback.redelivery.note(control);
             feedback.parked.note(control);

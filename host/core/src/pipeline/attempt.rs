@@ -28,7 +28,7 @@ use crate::pipeline::verdict::{
 };
 use crate::record::{Failure, FailureKind, Fetched};
 use crate::resume::ResumeState;
-use crate::sink::Line;
+use crate::sink::{Line, LineComponent};
 
 /// The longest wait for the pacer between a claim and its fetch; a longer one gives the claim back.
 const LONGEST_START_WAIT: Duration = Duration::from_secs(1);
@@ -372,7 +372,11 @@ fn line(context: &BatchContext, work: &Work, record: &Fetched, day: Day, attempt
         day,
         fetched_at: context.clock().now(),
         attempt,
-        component: context.fetcher().digest(),
+        component: LineComponent {
+            name: &context.manifest().component,
+            version: &context.manifest().version,
+            digest: context.fetcher().digest(),
+        },
     };
     let mut text = Vec::with_capacity(record.body.len() + 512);
     line.write(record, &mut text);

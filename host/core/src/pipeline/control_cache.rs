@@ -87,6 +87,7 @@ pub(crate) fn may_wait(before: &Control, after: &Control) -> bool {
     let kept = Control {
         limiter: after.limiter.clone(),
         usage: after.usage.clone(),
+        component: after.component.clone(),
         governor: Governor {
             rate: after.governor.rate,
             tail_seconds: after.governor.tail_seconds,
@@ -102,7 +103,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::control::item::{OpenedBy, Pending, ProviderStop};
+    use crate::control::item::{OpenedBy, Pending, ProviderStop, RunningComponent};
 
     const DAY: Day = Day(jiff::civil::date(2026, 11, 25));
 
@@ -157,6 +158,8 @@ mod tests {
         };
         assert!(change(|after| after.limiter.as_mut().unwrap().limit = 9));
         assert!(change(|after| after.governor.rate = Some(2.0)));
+        let component = || RunningComponent { name: "a".into(), version: "0.1.0".into(), digest: "sha256:00".into() };
+        assert!(may_wait(&before, &Control { component: Some(component()), ..before.clone() }));
         assert!(change(|after| after.governor.tail_seconds = Some(2.0)));
         assert!(change(|after| {
             after.usage.reserve(DAY, 3, None);

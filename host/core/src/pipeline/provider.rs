@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::control::admission::{ConcurrencyLimiter, LimiterSnapshot};
 use crate::control::failing::Failing;
 use crate::control::failure_monitor::FailureMonitor;
+use crate::control::item::RunningComponent;
 use crate::control::limiter::{Limiter, LimiterConfig};
 use crate::day::Day;
 use crate::fetcher::Fetcher;
@@ -136,6 +137,16 @@ impl Pipeline {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The component that fetches.
+    #[must_use]
+    pub fn running_component(&self) -> RunningComponent {
+        RunningComponent {
+            name: self.manifest.component.clone(),
+            version: self.manifest.version.clone(),
+            digest: self.fetcher.digest().to_owned(),
+        }
     }
 
     /// The counters that this pipeline raises.

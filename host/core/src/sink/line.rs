@@ -16,9 +16,10 @@ use crate::record::Fetched;
 /// The metadata of a record's line.
 ///
 /// ```
-/// # use damper_core::{record::Fetched, sink::Line};
+/// # use damper_core::{record::Fetched, sink::{Line, LineComponent}};
 /// let (day, fetched_at) = ("2026-11-22".parse()?, "2026-11-22T10:00:01Z".parse()?);
-/// let (provider, id, component) = ("demo", "42", "sha256:00");
+/// let component = LineComponent { name: "enquiry", version: "1.2.0", digest: "sha256:00" };
+/// let (provider, id) = ("demo", "42");
 /// let line = Line { provider, id, params: Default::default(), day, fetched_at, attempt: 1, component };
 ///
 /// let (content_type, body) = ("application/json".to_owned(), r#"{"name": "a record"}"#.into());
@@ -26,7 +27,8 @@ use crate::record::Fetched;
 /// line.write(&Fetched { content_type, body, attributes: vec![] }, &mut chunk);
 /// assert_eq!(String::from_utf8(chunk)?, concat!(
 ///     r#"{"provider":"demo","id":"42","day":"2026-11-22","fetched_at":"2026-11-22T10:00:01Z","attempt":1,"#,
-///     r#""component":"sha256:00","content_type":"application/json","body":{"name": "a record"}}"#, "\n",
+///     r#""component":"sha256:00","component_name":"enquiry","component_version":"1.2.0","#,
+///     r#""content_type":"application/json","body":{"name": "a record"}}"#, "\n",
 /// ));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -45,7 +47,18 @@ pub struct Line<'a> {
     /// Which attempt succeeded.
     pub attempt: u32,
     /// The component that fetched it.
-    pub component: &'a str,
+    pub component: LineComponent<'a>,
+}
+
+/// The component that fetched a record.
+#[derive(Debug, Clone, Copy)]
+pub struct LineComponent<'a> {
+    /// The component's name.
+    pub name: &'a str,
+    /// The component's version.
+    pub version: &'a str,
+    /// The component's digest, as `sha256:...`.
+    pub digest: &'a str,
 }
 
 /// The fields of a line that recovery reads.
@@ -68,6 +81,8 @@ struct WholeLine<'a> {
     fetched_at: Timestamp,
     attempt: u32,
     component: &'a str,
+    component_name: &'a str,
+    component_version: &'a str,
     content_type: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<&'a str, &'a str>,
@@ -96,7 +111,9 @@ impl Line<'_> {
             day: self.day,
             fetched_at: self.fetched_at,
             attempt: self.attempt,
-            component: self.component,
+            component: self.component.digest,
+            component_name: self.component.name,
+            component_version: self.component.version,
             content_type: &record.content_type,
             attributes: record.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
             encoding: matches!(body, LineBody::Base64(_)).then_some("base64"),
@@ -167,7 +184,7 @@ mod tests {
             day: "2026-11-22".parse().unwrap(),
             fetched_at: "2026-11-22T10:00:00Z".parse().unwrap(),
             attempt: 2,
-            component: "sha256:00",
+            component: LineComponent { name: "enquiry", version: "1.2.0", digest: "sha256:00" },
         };
         let record = Fetched {
             content_type: content_type.into(),
@@ -181,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_line_holds_everything_once() {
-        insta::assert_snapshot!(write_line("application/json", b"{\"n\": 1.10}"), @r#"{"provider":"demo","id":"a\"b\n","params":{"lang":"en"},"day":"2026-11-22","fetched_at":"2026-11-22T10:00:00Z","attempt":2,"component":"sha256:00","content_type":"application/json","attributes":{"revision":"7"},"body":{"n": 1.10}}"#);
+        insta::assert_snapshot!(write_line("application/json", b"{\"n\": 1.10}"), @r#"{"provider":"demo","id":"a\"b\n","params":{"lang":"en"},"day":"2026-11-22","fetched_at":"2026-11-22T10:00:00Z","attempt":2,"component":"sha256:00","component_name":"enquiry","component_version":"1.2.0","content_type":"application/json","attributes":{"revision":"7"},"body":{"n": 1.10}}"#);
     }
 
     #[test]

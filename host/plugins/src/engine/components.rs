@@ -22,7 +22,7 @@ pub(crate) struct ComponentStore {
     settings_key: String,
     #[cfg(feature = "compile")]
     compiler: Compiler,
-    /// By digest: plugins with the same component share it.
+    /// By the digest of what is prepared: plugins with the same component share it.
     components: Mutex<HashMap<String, Weak<LazyComponent>>>,
 }
 
@@ -69,12 +69,12 @@ impl ComponentStore {
         self.pools.acquire_instance(component).await
     }
 
-    /// A component to be prepared; plugins with the same component share it. Packaged code is checked for each plugin:
-    /// the digest is the component's, not the code's.
+    /// A component to be prepared; plugins with the same component share it. Packaged code is shared only with the same
+    /// code in the same file, whose digest is then compared once.
     pub(crate) fn add(&self, name: &str, source: ComponentSource) -> Arc<LazyComponent> {
-        let shared = match &source {
-            ComponentSource::Component { digest, .. } => Some(digest.clone()),
-            ComponentSource::Packaged(_) => None,
+        let key = match &source {
+            ComponentSource::Component { digest, .. } => digest.clone(),
+            ComponentSource::Packaged(artifact) => artifact.sharing_key(),
         };
         let make = || LazyComponent {
             name: name.to_owned(),
@@ -82,21 +82,18 @@ impl ComponentStore {
             prepared: OnceLock::new(),
             preparing: AsyncMutex::new(()),
         };
-        match shared {
-            Some(digest) => self.shared_component(&digest, make),
-            None => Arc::new(make()),
-        }
+        self.shared_component(key, make)
     }
 
-    /// The component of this digest, of another plugin that has it or a new one.
-    fn shared_component(&self, digest: &str, make: impl FnOnce() -> LazyComponent) -> Arc<LazyComponent> {
+    /// The component of this key, of another plugin that has it or a new one.
+    fn shared_component(&self, key: String, make: impl FnOnce() -> LazyComponent) -> Arc<LazyComponent> {
         let mut components = lock(&self.components);
         components.retain(|_, component| component.strong_count() > 0);
-        if let Some(known) = components.get(digest).and_then(Weak::upgrade) {
+        if let Some(known) = components.get(&key).and_then(Weak::upgrade) {
             return known;
         }
         let made = Arc::new(make());
-        components.insert(digest.to_owned(), Arc::downgrade(&made));
+        components.insert(key, Arc::downgrade(&made));
         made
     }
 

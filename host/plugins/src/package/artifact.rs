@@ -43,6 +43,11 @@ impl Artifact {
         &self.component
     }
 
+    /// What is equal for the same code in the same file.
+    pub(crate) fn sharing_key(&self) -> String {
+        format!("{} {} {}", self.component, self.digest, self.path.display())
+    }
+
     /// Reads the whole file once and compares its digest.
     pub(crate) fn check(&self) -> Result<CheckedFile, PackageError> {
         let provider = self.provider.clone();

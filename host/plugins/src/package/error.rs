@@ -98,14 +98,6 @@ pub enum PackageError {
         /// The version here.
         host: &'static str,
     },
-    /// The folder is another provider's.
-    #[error("the package's folder of {provider} contains the provider {found}: package it again with `damper package`")]
-    AnotherName {
-        /// The provider.
-        provider: String,
-        /// The name in its manifest.
-        found: String,
-    },
     /// The manifest is not valid for this program.
     #[error("the manifest of {provider}: {source}")]
     Manifest {

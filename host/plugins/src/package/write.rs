@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::description::ProviderDescription;
 use super::error::PackageError;
-use super::{CODE, DESCRIPTION, PROVIDERS};
+use super::{DESCRIPTION, PROVIDERS, code_path};
 use crate::component_file::ComponentFile;
 use crate::digest::digest;
 use crate::engine::compiler::Compiler;
@@ -34,9 +34,16 @@ pub fn compile(compiler: &Compiler, file: &ComponentFile, architecture: Architec
 }
 
 /// The files of a provider in a package, made from its component, its code as [`compile`] made it for the same
-/// architecture, and the operator's table `[providers.NAME]` as TOML.
+/// architecture, and the operator's table `[providers.NAME]` as TOML: the compiled component, which is the same for each
+/// of its providers, and the provider's description.
 #[must_use]
-pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, settings: &str) -> [PackagedFile; 2] {
+pub fn files(
+    provider: &str,
+    file: &ComponentFile,
+    architecture: Architecture,
+    code: Vec<u8>,
+    settings: &str,
+) -> [PackagedFile; 2] {
     let code_settings = CodeSettings::linux(architecture);
     let described = ProviderDescription {
         component: file.digest.clone(),
@@ -52,8 +59,9 @@ pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, se
     // A struct of texts has one JSON form, and no way to fail.
     let mut description = serde_json::to_vec_pretty(&described).unwrap_or_default();
     description.push(b'\n');
-    let described = PackagedFile { path: description_path(&file.manifest.name), bytes: description };
-    [PackagedFile { path: format!("{PROVIDERS}/{}/{CODE}", file.manifest.name), bytes: code }, described]
+    let described = PackagedFile { path: description_path(provider), bytes: description };
+    // A component file's digest is always a path.
+    [PackagedFile { path: code_path(&file.digest).unwrap_or_default(), bytes: code }, described]
 }
 
 /// The path of a provider's description in a package.

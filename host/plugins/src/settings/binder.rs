@@ -24,7 +24,13 @@ impl Binder<'_> {
     pub(super) fn hosts(&self, warnings: &mut Vec<String>) -> Result<Vec<String>, BindingError> {
         let asked = &self.manifest.egress.hosts;
         let name = &self.manifest.name;
+        let is_left = self.manifest.egress.is_left_to_operator();
         match (&self.settings.hosts, self.place) {
+            (Some(HostGrant::Manifest), _) if is_left => {
+                let hint = "list the hosts of this provider's API: hosts = [\"api.example.org\"]";
+                Err(self.setting("hosts", "is \"manifest\", but the component's manifest leaves the hosts to you", hint))
+            }
+            (None, Place::Nowhere) if is_left => Err(self.no_host()),
             (Some(HostGrant::Manifest), _) => Ok(asked.clone()),
             (Some(HostGrant::Listed(hosts)), _) => hosts.iter().map(|host| self.host("hosts", host)).collect(),
             (None, Place::Nowhere) => {
@@ -32,10 +38,13 @@ impl Binder<'_> {
                 Ok(asked.clone())
             }
             (None, Place::File(_)) if !self.settings.private.is_empty() => Ok(Vec::new()),
-            (None, Place::File(_)) => {
-                Err(BindingError::NoHost { provider: name.clone(), asked: asked.clone(), file: self.place.file() })
-            }
+            (None, Place::File(_)) => Err(self.no_host()),
         }
+    }
+
+    fn no_host(&self) -> BindingError {
+        let Manifest { name, egress, .. } = self.manifest;
+        BindingError::NoHost { provider: name.clone(), asked: egress.hosts.clone(), file: self.place.file() }
     }
 
     pub(super) fn host(&self, key: &str, text: &str) -> Result<String, BindingError> {
@@ -80,6 +89,7 @@ impl Binder<'_> {
             problem: escape_text(&problem.into()),
             hint: hint.into(),
             file: self.place.file(),
+            origin: None,
         }
     }
 }

@@ -2,24 +2,24 @@
 
 use std::path::PathBuf;
 
-use damper_core::manifest::ManifestError;
+use damper_core::manifest::{ManifestError, Position};
 
 /// A provider's settings do not fit its manifest, or cannot be used here.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindingError {
     /// There is a damper.toml, and it grants nothing.
-    #[error("{provider} has no granted hosts, and it asks for {}", .asked.join(", "))]
+    #[error("{provider} has no granted hosts, and {}", describe_asked(.asked))]
     NoHost {
         /// The provider.
         provider: String,
-        /// The hosts that its manifest asks for.
+        /// The hosts that its manifest asks for; none: it leaves them to the operator.
         asked: Vec<String>,
         /// The file.
         file: Option<PathBuf>,
     },
     /// A tightened limit is not allowed.
-    #[error("the settings of {provider} cannot be used: {source}")]
+    #[error("the settings of {provider} cannot be used: {}{source}", table_prefix(.origin))]
     Tightening {
         /// The provider.
         provider: String,
@@ -27,9 +27,11 @@ pub enum BindingError {
         source: Box<ManifestError>,
         /// The file.
         file: Option<PathBuf>,
+        /// The setting's table and position there, if they are known.
+        origin: Option<(String, Position)>,
     },
     /// A setting is wrong.
-    #[error("providers.{provider}.{key} {problem}")]
+    #[error("{}.{key} {problem}", table_name(.provider, .origin))]
     Setting {
         /// The provider.
         provider: String,
@@ -41,6 +43,8 @@ pub enum BindingError {
         hint: String,
         /// The file.
         file: Option<PathBuf>,
+        /// The setting's table and position there, if they are known.
+        origin: Option<(String, Position)>,
     },
     /// The manifest leaves settings to the operator, who has not set them.
     #[error("{provider} needs settings that are not set: {}", .keys.join(", "))]
@@ -54,21 +58,79 @@ pub enum BindingError {
     },
 }
 
+fn describe_asked(hosts: &[String]) -> String {
+    if hosts.is_empty() {
+        return "its component leaves them to you".to_owned();
+    }
+    format!("it asks for {}", hosts.join(", "))
+}
+
+/// The table of a setting, as far as it is known.
+fn table_name(provider: &str, origin: &Option<(String, Position)>) -> String {
+    origin.as_ref().map_or_else(|| format!("providers.{provider}"), |(table, _)| table.clone())
+}
+
+fn table_prefix(origin: &Option<(String, Position)>) -> String {
+    origin.as_ref().map(|(table, _)| format!("{table}.")).unwrap_or_default()
+}
+
 impl BindingError {
-    /// The file at fault.
+    /// The provider.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        let (Self::NoHost { provider, .. }
+        | Self::Tightening { provider, .. }
+        | Self::Setting { provider, .. }
+        | Self::Unset { provider, .. }) = self;
+        provider
+    }
+
+    /// The key of the setting at fault below the provider's table, such as `limits.max_concurrency`, if it is one.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
+        match self {
+            Self::Setting { key, .. } => Some(key.clone()),
+            Self::Tightening { source, .. } => source.field().map(|field| {
+                let whole = field.split('[').next().unwrap_or(field);
+                whole.to_owned()
+            }),
+            Self::NoHost { .. } | Self::Unset { .. } => None,
+        }
+    }
+
+    /// The error with the table and the position of the setting at fault.
+    #[must_use]
+    pub fn located(mut self, table: String, position: Position) -> Self {
+        if let Self::Tightening { origin, .. } | Self::Setting { origin, .. } = &mut self {
+            *origin = Some((table, position));
+        }
+        self
+    }
+
+    /// The file at fault, with line and column if they are known.
     #[must_use]
     pub fn place(&self) -> Option<String> {
         let (Self::NoHost { file, .. }
         | Self::Tightening { file, .. }
         | Self::Setting { file, .. }
         | Self::Unset { file, .. }) = self;
-        file.as_ref().map(|file| file.display().to_string())
+        let file = file.as_ref()?.display();
+        Some(match self {
+            Self::Tightening { origin: Some((_, position)), .. } | Self::Setting { origin: Some((_, position)), .. } => {
+                format!("{file}:{}:{}", position.line, position.column)
+            }
+            _ => file.to_string(),
+        })
     }
 
     /// The remedy.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
+            Self::NoHost { provider, asked, .. } if asked.is_empty() => format!(
+                "name the hosts of this provider's API in damper.toml:\n  [providers.{provider}]\n  \
+                    hosts = [\"api.example.org\"]"
+            ),
             Self::NoHost { provider, asked, .. } => {
                 let listed: Vec<String> = asked.iter().map(|host| format!("{host:?}")).collect();
                 format!(
@@ -76,8 +138,9 @@ impl BindingError {
                     listed.join(", ")
                 )
             }
-            Self::Tightening { provider, .. } => {
-                format!("correct it below [providers.{provider}]; the stricter of it and the manifest applies")
+            Self::Tightening { provider, origin, .. } => {
+                let table = table_name(provider, origin);
+                format!("correct it below [{table}]; the stricter of it and the manifest applies")
             }
             Self::Setting { hint, .. } => hint.clone(),
             Self::Unset { provider, keys, .. } => {

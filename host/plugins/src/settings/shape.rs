@@ -17,9 +17,11 @@ use crate::grants::ClientAuth;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderSettings {
-    /// The component's file, seen from the damper.toml's folder. The program that finds components reads it;
-    /// [`super::bind`] does not.
+    /// The component: the name of a `[components.NAME]`, or its file, seen from the damper.toml's folder. The program
+    /// that finds components reads it; [`super::bind`] does not.
     pub component: Option<PathBuf>,
+    /// The same file, in a table `[components.NAME]` alone.
+    pub file: Option<PathBuf>,
     /// The hosts it may reach by https; absent: none.
     pub hosts: Option<HostGrant>,
     /// Origins at private addresses or without TLS, by name.

@@ -10,7 +10,7 @@ use damper_core::record::FailureKind;
 use damper_plugins::compiler::Compiler;
 use damper_plugins::component_file::{ComponentFile, embed_manifest};
 use damper_plugins::package::{self, Architecture, Package, PackageError, PackagedProvider};
-use damper_plugins::{Plugin, PluginHost};
+use damper_plugins::{HostOptions, Plugin, PluginHost};
 use tempfile::TempDir;
 
 use crate::common::{HOST, HOSTILE, Setup, fetch};
@@ -38,20 +38,27 @@ fn rename_component(name: &str) -> ComponentFile {
 fn write_package(names: &[&str]) -> (TempDir, Package) {
     let folder = tempfile::tempdir().unwrap();
     for name in names {
-        package::write(folder.path(), &package::files(&rename_component(name), HERE, CODE.clone(), SETTINGS)).unwrap();
+        let files = package::files(name, &rename_component(name), HERE, CODE.clone(), SETTINGS);
+        package::write(folder.path(), &files).unwrap();
     }
     let package = Package::open(folder.path()).unwrap();
     (folder, package)
 }
 
-fn file(folder: &TempDir, provider: &str, name: &str) -> PathBuf {
-    folder.path().join("providers").join(provider).join(name)
+fn description(folder: &TempDir, provider: &str) -> PathBuf {
+    folder.path().join("providers").join(provider).join("provider.json")
+}
+
+/// The code of a component that was renamed.
+fn code(folder: &TempDir, name: &str) -> PathBuf {
+    let digest = rename_component(name).digest;
+    folder.path().join("components").join(format!("{}.cwasm", digest.strip_prefix("sha256:").unwrap()))
 }
 
 #[test]
 fn a_package_says_what_the_host_stores_for_an_instance() {
     let (folder, _package) = write_package(&["plain"]);
-    let described = fs::read_to_string(file(&folder, "plain", "provider.json")).unwrap();
+    let described = fs::read_to_string(description(&folder, "plain")).unwrap();
     assert!(HOSTILE.instance_bytes > 0);
     assert!(described.contains(&format!("\"instance_bytes\": {}", HOSTILE.instance_bytes)), "{described}");
 }
@@ -82,9 +89,9 @@ async fn a_packaged_provider_fetches_like_its_component() {
 #[tokio::test]
 async fn only_the_wanted_providers_own_files_are_read() {
     let (folder, package) = write_package(&["broken", "hostile", "other"]);
-    for name in ["provider.json", "provider.cwasm"] {
-        fs::write(file(&folder, "broken", name), b"not what it was").unwrap();
-        fs::remove_file(file(&folder, "other", name)).unwrap();
+    for file in [description, code] {
+        fs::write(file(&folder, "broken"), b"not what it was").unwrap();
+        fs::remove_file(file(&folder, "other")).unwrap();
     }
     assert_eq!(package.names().unwrap(), ["broken", "hostile", "other"]);
     let plugin = plugin(&HOST, &package.provider("hostile").unwrap());
@@ -94,12 +101,15 @@ async fn only_the_wanted_providers_own_files_are_read() {
 #[tokio::test]
 async fn code_is_looked_at_with_the_first_fetch_and_once() {
     let (folder, package) = write_package(&["hostile"]);
-    let code = file(&folder, "hostile", "provider.cwasm");
+    let code = code(&folder, "hostile");
     let provider = package.provider("hostile").unwrap();
-    let (early, late) = (plugin(&HOST, &provider), plugin(&HOST, &provider));
+    let (early, beside) = (plugin(&HOST, &provider), plugin(&HOST, &provider));
+    let other_host = PluginHost::new(HostOptions::default()).unwrap();
+    let late = plugin(&other_host, &provider);
     fetch(&early, "ok", &[]).await.unwrap();
     fs::remove_file(&code).unwrap();
     fetch(&early, "ok", &[]).await.unwrap();
+    fetch(&beside, "ok", &[]).await.expect("the same code, mapped once");
     let failure = fetch(&late, "ok", &[]).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Broken);
     assert!(failure.message.contains("hostile cannot be read from"), "{failure}");
@@ -108,7 +118,7 @@ async fn code_is_looked_at_with_the_first_fetch_and_once() {
 #[tokio::test]
 async fn code_that_is_not_what_was_packaged_never_runs() {
     let (folder, package) = write_package(&["hostile"]);
-    let code = file(&folder, "hostile", "provider.cwasm");
+    let code = code(&folder, "hostile");
     let mut damaged = CODE.clone();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
@@ -126,14 +136,14 @@ async fn code_that_is_not_what_was_packaged_never_runs() {
 fn what_cannot_run_here_is_refused_with_both_versions_and_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     let code = package::compile(&Compiler::InProcess, &HOSTILE, ELSEWHERE).unwrap();
-    package::write(folder.path(), &package::files(&HOSTILE, ELSEWHERE, code, "")).unwrap();
+    package::write(folder.path(), &package::files("hostile", &HOSTILE, ELSEWHERE, code, "")).unwrap();
     let package = Package::open(folder.path()).unwrap();
     let error = package.provider("hostile").unwrap_err().to_string();
     let expected = format!("hostile was compiled for {}, and this machine is {}", ELSEWHERE.name(), HERE.name());
     assert!(error.contains(&expected), "{error}");
 
     let (folder, package) = write_package(&["hostile"]);
-    let description = file(&folder, "hostile", "provider.json");
+    let description = description(&folder, "hostile");
     rewrite(&description, "\"wasmtime ", "\"wasmtime 1.");
     let error = package.provider("hostile").unwrap_err();
     assert!(matches!(error, PackageError::AnotherEngine { .. }), "{error}");
@@ -152,16 +162,33 @@ fn what_is_not_in_the_package_is_told_apart_from_what_is_damaged() {
         assert!(matches!(error, PackageError::NotPackaged { .. }), "{name}: {error}");
         assert!(!error.to_string().contains('\u{1b}'));
     }
-    let description = file(&folder, "hostile", "provider.json");
+    let description = description(&folder, "hostile");
     let whole = fs::read_to_string(&description).unwrap();
     fs::write(&description, &whole[..whole.len() / 2]).unwrap();
     assert!(matches!(package.provider("hostile"), Err(PackageError::Damaged { .. })));
-    fs::write(&description, whole.replacen("name = \\\"hostile", "name = \\\"hospital", 1)).unwrap();
-    assert!(matches!(package.provider("hostile"), Err(PackageError::AnotherName { .. })));
+    // The digest becomes a path.
+    fs::write(&description, whole.replacen("sha256:", "sha256:/../", 1)).unwrap();
+    assert!(matches!(package.provider("hostile"), Err(PackageError::Damaged { .. })));
     fs::write(&description, whole.replacen("max_concurrency", "max_konkurrenz", 1)).unwrap();
     assert!(matches!(package.provider("hostile"), Err(PackageError::Manifest { .. })));
     let nothing = tempfile::tempdir().unwrap();
     assert!(matches!(Package::open(nothing.path()), Err(PackageError::NoPackage { .. })));
+}
+
+#[tokio::test]
+async fn providers_of_one_component_share_its_code_and_have_settings_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for (provider, settings) in [("acme", "hosts = [\"acme.test\"]\n"), ("beta", "hosts = [\"beta.test\"]\n")] {
+        package::write(folder.path(), &package::files(provider, &HOSTILE, HERE, CODE.clone(), settings)).unwrap();
+    }
+    assert_eq!(folder.path().join("components").read_dir().unwrap().count(), 1);
+    let package = Package::open(folder.path()).unwrap();
+    assert_eq!(package.names().unwrap(), ["acme", "beta"]);
+    let [acme, beta] = ["acme", "beta"].map(|name| package.provider(name).unwrap());
+    assert_eq!((acme.manifest.name.as_str(), acme.manifest.component.as_str()), ("acme", "hostile"));
+    assert_ne!(acme.settings, beta.settings);
+    assert_eq!(acme.digest(), beta.digest());
+    fetch(&plugin(&HOST, &beta), "ok", &[]).await.unwrap();
 }
 
 #[test]
@@ -169,6 +196,7 @@ fn the_same_component_gives_the_same_files() {
     for architecture in [HERE, ELSEWHERE] {
         let [one, two] = [(), ()].map(|()| {
             package::files(
+                "hostile",
                 &HOSTILE,
                 architecture,
                 package::compile(&Compiler::InProcess, &HOSTILE, architecture).unwrap(),

@@ -1,12 +1,15 @@
 //! The providers to package: which they are and where each comes from, as damper.toml and the command line name them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use damper_config::config::{ComponentLocation, LayeredSettings};
 use damper_config::Config;
 use damper_config::lock::{Candidate, check};
 use damper_config::provider::{self, FindError};
-use damper_package::PreparedProvider;
+use damper_package::{OperatorSettings, PreparedProvider};
 use damper_plugins::component_file::ComponentFile;
+use damper_plugins::settings::Place;
 use damper_toolchain::{BUILT_FOLDER, Builder, Project, locate_component};
 
 use crate::commands::test::conformance;
@@ -66,23 +69,22 @@ fn select_one(config: &Config, text: &str) -> Result<SelectedProvider, CliError>
 
 /// The source of a provider's component: a crate if there is one, else a file as [`provider::find`] finds it.
 fn locate(config: &Config, name: &str) -> Result<ProviderSource, FindError> {
-    let said = config.provider(name).and_then(|said| said.component.as_ref()).map(|path| config.folder.join(path));
-    if let Some(path) = said {
-        if path.is_dir() {
-            return Ok(ProviderSource::Crate(path));
-        }
+    let home = match config.component(name) {
+        ComponentLocation::Named(path) if path.is_dir() => Some(path),
         // CRATE/target/damper/NAME.wasm
-        let built = path.parent().filter(|folder| folder.ends_with(BUILT_FOLDER));
-        if let Some(home) = built.and_then(|folder| folder.ancestors().nth(2)).filter(|home| Project::is_in(home)) {
-            return Ok(ProviderSource::Crate(home.to_path_buf()));
+        ComponentLocation::Named(path) => {
+            let built = path.parent().filter(|folder| folder.ends_with(BUILT_FOLDER));
+            let home = built.and_then(|folder| folder.ancestors().nth(2));
+            home.filter(|home| Project::is_in(home)).map(Path::to_path_buf)
         }
-    } else {
-        let home = config.components.join(name);
-        if Project::is_in(&home) {
-            return Ok(ProviderSource::Crate(home));
+        ComponentLocation::Searched(name) => {
+            Some(config.component_folder.join(name)).filter(|home| Project::is_in(home))
         }
+    };
+    match home {
+        Some(home) => Ok(ProviderSource::Crate(home)),
+        None => provider::find(config, name).map(ProviderSource::File),
     }
-    provider::find(config, name).map(ProviderSource::File)
 }
 
 /// Builds what is to be built, and checks each provider; those that are built here have to conform where that is asked
@@ -122,7 +124,7 @@ pub(super) fn build(
 
 /// The providers, as damper.lock looks at them.
 fn candidates(config: &Config, all: &[PreparedProvider]) -> Vec<Candidate> {
-    all.iter().map(|ready| Candidate::new(config, &ready.file, &ready.grants)).collect()
+    all.iter().map(|ready| Candidate::new(config, ready.name(), &ready.file, &ready.grants)).collect()
 }
 
 /// Checks each provider as it was built last.
@@ -153,23 +155,34 @@ fn prepare(
     mut find_or_build: impl FnMut(&Project) -> Result<PathBuf, CliError>,
 ) -> Result<Vec<PreparedProvider>, CliError> {
     let mut all: Vec<PreparedProvider> = Vec::with_capacity(wanted.len());
+    // A component that several providers use is built once.
+    let mut built = BTreeMap::<&Path, PathBuf>::new();
     for wanted in wanted {
         let path = match &wanted.from {
-            ProviderSource::Crate(folder) => find_or_build(&Project::read(folder)?)?,
+            ProviderSource::Crate(folder) => match built.get(folder.as_path()) {
+                Some(path) => path.clone(),
+                None => {
+                    let path = find_or_build(&Project::read(folder)?)?;
+                    built.entry(folder).or_insert(path).clone()
+                }
+            },
             ProviderSource::File(path) => path.clone(),
         };
         let file = ComponentFile::read(&path)?;
-        let said = config.provider(&file.manifest.name);
-        let ready = PreparedProvider::new(file, said, config.file.as_deref())?;
-        if let Some(name) = wanted.name.as_ref().filter(|name| *name != ready.name()) {
-            let found = ready.name().to_owned();
-            return Err(FindError::AnotherName { provider: name.clone(), found, path }.into());
+        if let Some(name) = &wanted.name {
+            provider::check_component_name(config, name, &file, &path)?;
         }
-        if all.iter().any(|other| other.name() == ready.name()) {
-            let what = format!("two components have the name {}", ready.name());
+        let name = wanted.name.clone().unwrap_or_else(|| file.manifest.name.clone());
+        if all.iter().any(|other| other.name() == name) {
+            let what = format!("the provider {name} is named twice");
             return Err(CliError::input_in(&path, what, "name each provider once"));
         }
-        all.push(ready);
+        let said = OperatorSettings {
+            settings: config.provider(&name),
+            table: config.layers(&name).map(LayeredSettings::table).unwrap_or_default(),
+            place: config.file.as_deref().map_or(Place::Nowhere, Place::File),
+        };
+        all.push(PreparedProvider::new(&name, file, said)?);
     }
     all.sort_by(|one, other| one.name().cmp(other.name()));
     Ok(all)

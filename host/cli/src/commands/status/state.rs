@@ -3,6 +3,7 @@
 use damper_core::admin::status::ProviderState;
 use damper_core::admin::{Counts, DayCounts, WaitingItems};
 use damper_core::control::governor::Forecast;
+use damper_core::control::item::RunningComponent;
 
 /// The provider in one line of a table.
 pub(super) fn as_line(state: &ProviderState) -> Vec<String> {
@@ -25,6 +26,9 @@ pub(super) fn as_rows(state: &ProviderState) -> Vec<Vec<String>> {
     let mut rows = vec![vec!["provider".to_owned(), state.provider.clone()]];
     let mut row = |name: &str, text: String| rows.push(vec![name.to_owned(), text]);
     row("state", state.text());
+    if let Some(RunningComponent { name, version, digest }) = &state.control.component {
+        row("component", format!("{name} {version}, {digest}"));
+    }
     row("stream", stream_text(state));
     if let Some(oldest) = state.counts.stream.and_then(|counts| counts.oldest_pending) {
         row("oldest item", format!("fed {oldest:.0}"));

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use damper_config::Config;
+use damper_config::provider::{self, OpenError};
 use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
 use damper_toolchain::{find_built, is_newer};
@@ -40,6 +42,46 @@ impl Subject {
         let component = component(path, no_build, context)?;
         let cases = cases.map_or_else(|| path.join(CASES), Path::to_path_buf);
         Ok(Self { file: ComponentFile::read(&component)?, cases })
+    }
+}
+
+impl Subject {
+    /// Lays the settings of a provider in damper.toml over the component's manifest. No secret is read.
+    ///
+    /// # Errors
+    /// If the provider is not listed, uses another component, or its settings do not fit.
+    pub(super) fn apply_settings(&mut self, config: &Config, provider: &str) -> Result<(), CliError> {
+        check_uses(config, provider, &self.file)?;
+        let bound = provider::bind_without_secrets(config, provider, &self.file).map_err(OpenError::from)?;
+        self.file.manifest = bound.manifest;
+        self.file.manifest.config = bound.grants.config;
+        Ok(())
+    }
+}
+
+/// Checks that a provider is listed, and that its component, where it can be found, is this one.
+///
+/// # Errors
+/// If not.
+pub(super) fn check_uses(config: &Config, provider: &str, file: &ComponentFile) -> Result<(), CliError> {
+    provider::check_name(provider)?;
+    if config.provider(provider).is_none() {
+        let listed: Vec<&str> = config.providers.keys().map(String::as_str).collect();
+        let hint = match listed.as_slice() {
+            [] => "list it in a damper.toml, as [providers.NAME]".to_owned(),
+            listed => format!("the listed providers are: {}", listed.join(", ")),
+        };
+        return Err(CliError::input(format!("damper.toml does not list the provider {provider}"), hint));
+    }
+    let component = &file.manifest.component;
+    match provider::read(config, provider) {
+        Ok(other) if other.manifest.component != *component => {
+            let found = other.manifest.component;
+            let what = format!("the provider {provider} uses the component {found}, and this is {component}");
+            Err(CliError::input(what, format!("name the folder of {found}")))
+        }
+        // A component that was not built yet, or a crate.
+        _ => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use damper_plugins::PluginHost;
 use damper_workbench::record::{CaseFile, Recording, case_files};
 
 use super::Test;
-use super::component::Subject;
+use super::component::{Subject, check_uses};
 use crate::commands::fetch::acquire_slot;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
@@ -26,7 +26,11 @@ const MAX_NAME: usize = 60;
 /// If the provider cannot be used, a fetch makes no case, or the case is there already; what was written before stays.
 pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Result<Exit, CliError> {
     let config = context.config()?;
-    let bound = provider::bind(&config, subject.file.clone())?;
+    let provider = command.provider.as_ref().unwrap_or(&subject.file.manifest.name);
+    if command.provider.is_some() {
+        check_uses(&config, provider, &subject.file)?;
+    }
+    let bound = provider::bind(&config, provider, subject.file.clone())?;
     for warning in &bound.warnings {
         context.screen.warn(warning);
     }
