@@ -21,6 +21,7 @@ mod hostile;
 mod kills;
 mod local_setup;
 mod orders;
+mod reloading;
 mod replay;
 mod shim;
 mod storage;

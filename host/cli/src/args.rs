@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "package")]
 use crate::commands::package;
 use crate::commands::{
-    build, compile_component, config, dead_letters, doctor, export, feed, fetch, inspect, lock, new, pause, replay, resume,
-    run, simulate, status, test, wasm_runner,
+    build, compile_component, config, dead_letters, doctor, export, feed, fetch, inspect, lock, new, pause, replay,
+    resume, run, simulate, status, test, wasm_runner,
 };
 
 const STYLES: Styles = Styles::styled()

@@ -17,11 +17,11 @@ use damper_core::sink::Compression;
 use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::{ProviderSettings, SettingsError};
 
-pub(crate) use owner::{check_unwritable_by_others, read_secret, replace_secret};
 use layers::LayeredText;
-pub use layers::{LayeredSettings, LayeredValue, Origin};
-use shape::{ComponentsShape, Shape};
+pub use layers::{LayeredSettings, LayeredValue};
+pub(crate) use owner::{check_unwritable_by_others, read_secret, replace_secret};
 pub use shape::{AwsConfig, MappingConfig, ReadableBy};
+use shape::{ComponentsShape, Shape};
 
 /// The file's name.
 pub const FILE_NAME: &str = "damper.toml";

@@ -3,6 +3,7 @@
 
 mod binding;
 mod effective;
+mod fingerprint;
 mod names;
 
 use std::fs::File;
@@ -20,6 +21,7 @@ use crate::lock::Candidate;
 use binding::tighten_manifest;
 pub use binding::{Bound, bind, bind_without_secrets};
 pub use effective::{EffectiveSetting, SettingSource, effective_settings};
+pub use fingerprint::{FileIdentity, Fingerprint};
 use names::choose_nearest;
 pub use names::find_nearest;
 

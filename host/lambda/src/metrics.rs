@@ -256,7 +256,13 @@ mod tests {
         let delta = sample_delta();
         assert_eq!((delta.fetched, delta.dead_letters, delta.peak_in_flight), (2, 1, 2));
         assert_eq!(delta.failures.values().sum::<u64>(), 6, "{delta:?}");
-        let lines = format_lines(("gleif", &component()), Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 20 }, &delta, STATUS);
+        let lines = format_lines(
+            ("gleif", &component()),
+            Timestamp::UNIX_EPOCH,
+            Invocation::Batch { entries: 20 },
+            &delta,
+            STATUS,
+        );
         let first: Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((&first["BatchSize"], &first["Fetched"], &first["QuotaLeft"]), (&20.into(), &2.into(), &7.into()));
         assert_eq!((&first["LatencyP50"], &first["LatencyP99"]), (&50.0.into(), &89.0.into()));
@@ -272,9 +278,13 @@ mod tests {
     /// The specification requires that each defined metric is present and that each dimension is a string.
     #[test]
     fn every_line_is_a_whole_document() {
-        for line in
-            format_lines(("gleif", &component()), Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 1 }, &sample_delta(), STATUS)
-        {
+        for line in format_lines(
+            ("gleif", &component()),
+            Timestamp::UNIX_EPOCH,
+            Invocation::Batch { entries: 1 },
+            &sample_delta(),
+            STATUS,
+        ) {
             let document: Value = serde_json::from_str(&line).unwrap();
             assert!(!line.contains('\n') && document["_aws"]["Timestamp"].is_u64(), "{line}");
             for directive in document["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
@@ -292,7 +302,8 @@ mod tests {
     /// A size of one would pull the mean of batches down.
     #[test]
     fn a_record_that_somebody_waits_for_is_no_batch() {
-        let lines = format_lines(("gleif", &component()), Timestamp::UNIX_EPOCH, Invocation::AdHoc, &sample_delta(), STATUS);
+        let lines =
+            format_lines(("gleif", &component()), Timestamp::UNIX_EPOCH, Invocation::AdHoc, &sample_delta(), STATUS);
         let first: Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((&first["Fetched"], &first["LatencyP99"]), (&2.into(), &89.0.into()));
         assert!(!lines.concat().contains("BatchSize"), "{}", lines[0]);
@@ -300,7 +311,13 @@ mod tests {
 
     #[test]
     fn a_tick_tells_only_how_a_provider_stands() {
-        let lines = format_lines(("gleif", &component()), Timestamp::UNIX_EPOCH, Invocation::Tick, &MetricsDelta::default(), STATUS);
+        let lines = format_lines(
+            ("gleif", &component()),
+            Timestamp::UNIX_EPOCH,
+            Invocation::Tick,
+            &MetricsDelta::default(),
+            STATUS,
+        );
         assert_eq!(lines.len(), 1);
         assert!(!lines[0].contains("Fetched") && lines[0].contains("BreakerState"), "{}", lines[0]);
         assert!(lines[0].contains("\"Parked\":3"), "what is pending beside the stream: {}", lines[0]);

@@ -119,6 +119,7 @@ pub enum HostError {
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct PluginHost {
     shared: Arc<SharedHost>,
 }

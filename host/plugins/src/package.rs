@@ -155,7 +155,8 @@ impl PackagedProvider {
 /// The path of a component's compiled code in a package. None: the digest is none, and must not become a path.
 fn code_path(digest: &str) -> Option<String> {
     let hexadecimal = digest.strip_prefix("sha256:")?;
-    let is_digest = hexadecimal.len() == 64 && hexadecimal.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_digest =
+        hexadecimal.len() == 64 && hexadecimal.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     is_digest.then(|| format!("{COMPONENTS}/{hexadecimal}.{CODE_EXTENSION}"))
 }
 

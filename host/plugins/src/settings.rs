@@ -17,7 +17,7 @@ use damper_core::manifest::Manifest;
 use crate::grants::Grants;
 
 use binder::Binder;
-pub use error::BindingError;
+pub use error::{BindingError, SettingOrigin};
 pub use place::Place;
 pub use secret_sources::{FoundSecret, SecretBackends, SecretPlace, SecretPlaceError, SecretSources};
 pub use shape::{CredentialSettings, HostGrant, KeySettings, ProviderSettings, SettingsError, Text};

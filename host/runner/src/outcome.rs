@@ -55,3 +55,19 @@ pub struct Stop {
     /// True from then on.
     pub asked: watch::Receiver<bool>,
 }
+
+impl Stop {
+    /// A stop of one provider: when this is asked for, and when the token that is returned is cancelled.
+    #[must_use]
+    pub fn child(&self) -> (Self, CancellationToken) {
+        let token = self.token.child_token();
+        let (sender, asked) = watch::channel(false);
+        let cancelled = token.clone();
+        tokio::spawn(async move {
+            cancelled.cancelled().await;
+            // Nobody listens any more where the provider has ended meanwhile.
+            let _ = sender.send(true);
+        });
+        (Self { token: token.clone(), asked }, token)
+    }
+}

@@ -38,6 +38,19 @@ const BATCH_MARGIN: Duration = Duration::from_secs(30);
 /// The longest sleep until a record that is waited for is asked for again.
 const LONGEST_SLEEP: Duration = Duration::from_mins(5);
 
+/// Loads a provider's component, with its manifest in force.
+fn load_plugin(host: &PluginHost, bound: Bound) -> Result<(Arc<Plugin>, Manifest), RunError> {
+    let Bound { file, manifest, grants, .. } = bound;
+    let plugin = host.load(&file, manifest.clone(), grants);
+    let plugin =
+        plugin.map_err(|error| RunError::Load { provider: manifest.name.clone(), message: error.to_string() })?;
+    Ok((Arc::new(plugin), manifest))
+}
+
+fn load_error(provider: &str, failure: Failure) -> RunError {
+    RunError::Load { provider: provider.to_owned(), message: failure.message }
+}
+
 /// The reason why a single fetch waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchNotice {
@@ -51,8 +64,8 @@ pub enum FetchNotice {
 
 /// One provider at work.
 pub struct Worker {
-    pipeline: Arc<Pipeline>,
-    plugin: Arc<Plugin>,
+    name: String,
+    current: Mutex<Current>,
     run_context: RunContext,
     /// The stream's counts at the start of the run.
     before: Counts,
@@ -63,27 +76,53 @@ pub struct Worker {
     is_breaker_reported: AtomicBool,
 }
 
+/// A provider's component with its settings, ready to fetch.
+#[derive(Clone)]
+struct Engine {
+    pipeline: Arc<Pipeline>,
+    plugin: Arc<Plugin>,
+}
+
+/// The engine that the next batch uses, and the token that ends the batch in progress.
+struct Current {
+    engine: Engine,
+    cut: CancellationToken,
+}
+
 impl Worker {
     /// Loads a provider's component. It is not compiled yet: that is a part of [`Worker::run`].
     ///
     /// # Errors
     /// If it cannot be loaded, or the database fails.
     pub async fn load(run_context: &RunContext, host: &PluginHost, bound: Bound) -> Result<Self, RunError> {
-        let Bound { file, manifest, grants, .. } = bound;
+        let (plugin, manifest) = load_plugin(host, bound)?;
         let name = manifest.name.clone();
-        let load_error = |message| RunError::Load { provider: name.clone(), message };
-        let plugin = host.load(&file, manifest.clone(), grants).map_err(|error| load_error(error.to_string()))?;
-        let plugin = Arc::new(plugin);
         run_context.mapping.ensure(&name, manifest.pace.start_batch).await?;
         let before = run_context.stream.counts(&name).await?;
         let pipeline = Pipeline::new(manifest, Arc::clone(&plugin) as Arc<dyn Fetcher>, run_context.stores.clone());
-        Ok(Self::new(pipeline, plugin, run_context.clone(), before))
+        Ok(Self::new(Engine { pipeline, plugin }, name, run_context.clone(), before))
     }
 
-    fn new(pipeline: Arc<Pipeline>, plugin: Arc<Plugin>, run_context: RunContext, before: Counts) -> Self {
+    /// Loads and compiles the provider's component as it is now bound, and puts it in the place of the current one: the
+    /// batch in progress ends early, as at a clean stop, and the next one uses the new component and settings. The
+    /// current ones stay if the new ones cannot be used.
+    ///
+    /// # Errors
+    /// If they cannot be loaded.
+    pub async fn replace(&self, host: &PluginHost, bound: Bound) -> Result<(), RunError> {
+        let (plugin, manifest) = load_plugin(host, bound)?;
+        plugin.prepare().await.map_err(|failure| load_error(&self.name, failure))?;
+        let mut current = self.current();
+        let pipeline = current.engine.pipeline.successor(manifest, Arc::clone(&plugin) as Arc<dyn Fetcher>);
+        current.engine = Engine { pipeline, plugin };
+        std::mem::take(&mut current.cut).cancel();
+        Ok(())
+    }
+
+    fn new(engine: Engine, name: String, run_context: RunContext, before: Counts) -> Self {
         Self {
-            pipeline,
-            plugin,
+            name,
+            current: Mutex::new(Current { engine, cut: CancellationToken::new() }),
             run_context,
             before,
             tally: Mutex::default(),
@@ -96,17 +135,16 @@ impl Worker {
     /// The provider's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.manifest().name
+        &self.name
     }
 
     /// The provider's plugin.
-    pub(crate) fn plugin(&self) -> &Plugin {
-        &self.plugin
+    pub(crate) fn plugin(&self) -> Arc<Plugin> {
+        Arc::clone(&self.current().engine.plugin)
     }
 
-    /// The manifest in force.
-    fn manifest(&self) -> &Manifest {
-        self.pipeline.manifest()
+    fn pipeline(&self) -> Arc<Pipeline> {
+        Arc::clone(&self.current().engine.pipeline)
     }
 
     /// Whether a batch is being worked at.
@@ -122,7 +160,7 @@ impl Worker {
 
     /// A time of day as it is at the provider.
     fn local(&self, at: Timestamp) -> String {
-        at.to_zoned(self.manifest().window.timezone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+        at.to_zoned(self.pipeline().manifest().window.timezone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
     }
 
     /// Mark the open breaker as reported. Returns whether it already was.
@@ -144,13 +182,13 @@ impl Worker {
     /// The counters and events of this process.
     #[must_use]
     pub fn progress(&self) -> Arc<Progress> {
-        self.pipeline.progress()
+        self.pipeline().progress()
     }
 
     /// The counters of this process, without what was counted twice.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let snapshot = self.pipeline.progress().snapshot();
+        let snapshot = self.pipeline().progress().snapshot();
         let RunTotals { fetched, skipped, dead_letters } = self.tally().live_totals(snapshot);
         Snapshot { fetched, skipped, dead: dead_letters, ..snapshot }
     }
@@ -158,7 +196,7 @@ impl Worker {
     /// The totals of this run, given the stream's current counts.
     #[must_use]
     pub fn totals(&self, after: &Counts) -> (RunTotals, Snapshot) {
-        (self.tally().totals.capped_by(&self.before, after), self.pipeline.progress().snapshot())
+        (self.tally().totals.capped_by(&self.before, after), self.pipeline().progress().snapshot())
     }
 
     /// The stream's current counts.
@@ -171,7 +209,8 @@ impl Worker {
 
     /// When the window opens, where it is closed now; a text for people.
     fn closed_window(&self) -> Option<String> {
-        let (now, window) = (self.run_context.clock.now(), &self.manifest().window);
+        let (now, pipeline) = (self.run_context.clock.now(), self.pipeline());
+        let window = &pipeline.manifest().window;
         let opens = || match window.opens_at(now) {
             Some(opens) => {
                 format!("it opens at {}", opens.to_zoned(window.timezone.clone()).strftime("%Y-%m-%d %H:%M %Z"))
@@ -216,8 +255,8 @@ impl Worker {
     pub async fn fetch_now(&self, item: Item, notify: impl Fn(FetchNotice)) -> Result<AdHoc, ItemError> {
         let clock = &self.run_context.clock;
         loop {
-            let time = BATCH_MARGIN + self.manifest().limits.fetch_timeout * 2;
-            let (notice, wait) = match self.pipeline.fetch_now(item.clone(), Instant::now() + time).await? {
+            let time = BATCH_MARGIN + self.pipeline().manifest().limits.fetch_timeout * 2;
+            let (notice, wait) = match self.pipeline().fetch_now(item.clone(), Instant::now() + time).await? {
                 AdHoc::NotReady(at) => (FetchNotice::NotReady(at), at.duration_since(clock.now())),
                 AdHoc::NotBefore(at) => (FetchNotice::Waiting(at), at.duration_since(clock.now())),
                 AdHoc::Busy => (FetchNotice::Busy, SignedDuration::from_secs(1)),
@@ -287,14 +326,13 @@ impl Worker {
 
     /// Make the component ready, which may mean to compile it. The other providers fetch meanwhile. None: it is ready.
     async fn prepare(&self, stop: &Stop) -> Result<Option<Outcome>, RunError> {
+        let plugin = self.plugin();
         let prepared = tokio::select! {
             biased;
             () = stop.token.cancelled() => return self.outcome(PollerEnd::Stopped).await.map(Some),
-            prepared = self.plugin.prepare() => prepared,
+            prepared = plugin.prepare() => prepared,
         };
-        let load_error =
-            |failure: Failure| RunError::Load { provider: self.name().to_owned(), message: failure.message };
-        prepared.map(|()| None).map_err(load_error)
+        prepared.map(|()| None).map_err(|failure| load_error(&self.name, failure))
     }
 
     /// Ticks, for ever: at the interval that damper.toml sets, and when a disabled mapping's time has come.
@@ -315,7 +353,7 @@ impl Worker {
     }
 
     async fn tick(&self) {
-        if let Err(error) = self.pipeline.tick().await {
+        if let Err(error) = self.pipeline().tick().await {
             tracing::warn!(provider = self.name(), %error, "the tick failed; the next tick tries again");
         }
     }
@@ -336,7 +374,8 @@ impl Worker {
 
     /// When requests may be sent again, where the day's quota is spent; a text for people.
     async fn spent_quota(&self) -> Result<Option<String>, RunError> {
-        let (now, manifest) = (self.run_context.clock.now(), self.manifest());
+        let (now, pipeline) = (self.run_context.clock.now(), self.pipeline());
+        let manifest = pipeline.manifest();
         let usage = self.run_context.control(self.name()).await?.usage;
         let is_spent = usage.remaining(manifest.window.day(now), manifest.limits.daily_quota) == Some(0);
         let begins = manifest.window.day_ends(now).to_zoned(manifest.window.timezone.clone());
@@ -346,7 +385,7 @@ impl Worker {
     /// The limiter's current state.
     #[must_use]
     pub fn reading(&self) -> LimiterSnapshot {
-        self.pipeline.limiter_snapshot()
+        self.pipeline().limiter_snapshot()
     }
 
     /// The mapping, if it can be read.
@@ -364,10 +403,29 @@ impl Worker {
         if watch {
             self.wait_until_resumed(&stop).await;
         }
-        self.tally().on_batch_delivered(&entries, self.pipeline.progress().snapshot());
+        let (pipeline, cut) = {
+            let current = self.current();
+            (Arc::clone(&current.engine.pipeline), current.cut.clone())
+        };
+        self.tally().on_batch_delivered(&entries, pipeline.progress().snapshot());
         self.is_delivering.store(true, Ordering::Relaxed);
-        let time = BATCH_TIME.max(self.manifest().limits.fetch_timeout.saturating_mul(2).saturating_add(BATCH_MARGIN));
-        let report = self.pipeline.process_with_due(entries, due, Instant::now() + time, &stop).await;
+        let time = pipeline.manifest().limits.fetch_timeout.saturating_mul(2).saturating_add(BATCH_MARGIN);
+        let deadline = Instant::now() + BATCH_TIME.max(time);
+        let token = stop.child_token();
+        let cutting = async {
+            cut.cancelled().await;
+            token.cancel();
+            std::future::pending::<()>().await;
+        };
+        let mut report = tokio::select! {
+            biased;
+            report = pipeline.process_with_due(entries, due, deadline, &token) => report,
+            () = cutting => Report::default(),
+        };
+        // The rest is delivered to the component that took this one's place.
+        if report.stopped == Some(Stopped::Asked) && !stop.is_cancelled() {
+            report.stopped = None;
+        }
         self.is_delivering.store(false, Ordering::Relaxed);
         self.tally().on_batch_reported(&report);
         report
@@ -410,6 +468,10 @@ impl Worker {
                 }
             }
         })
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {

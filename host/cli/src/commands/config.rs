@@ -58,7 +58,11 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<Exit, Cl
     let nothing = config::LayeredSettings::default();
     let layers = config.layers(&show.provider).unwrap_or(&nothing);
     let settings = effective_settings(layers, (&file.manifest, &file.manifest_text), &bound.manifest);
-    if show.json { put_json(&as_json(&show.provider, &file, &settings))? } else { put_table(show, &config, &file, &settings)? }
+    if show.json {
+        put_json(&as_json(&show.provider, &file, &settings))?
+    } else {
+        put_table(show, &config, &file, &settings)?
+    }
     Ok(Exit::Done)
 }
 

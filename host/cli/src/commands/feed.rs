@@ -151,7 +151,9 @@ fn identity_params(context: &Context, config: &Config, command: &Feed) -> Result
     let name = &command.provider;
     let path = match provider::find(config, name) {
         // In AWS the deployed function has the component; here it would only serve to check items.
-        Err(FindError::NoComponent { .. } | FindError::UnknownComponent { .. }) if command.backend.aws => return Ok(Vec::new()),
+        Err(FindError::NoComponent { .. } | FindError::UnknownComponent { .. }) if command.backend.aws => {
+            return Ok(Vec::new());
+        }
         Ok(path) => path,
         Err(FindError::NoComponent { looked_for, nearest, .. }) => {
             let looked_for: Vec<String> = looked_for.iter().map(|path| path.display().to_string()).collect();

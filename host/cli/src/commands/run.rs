@@ -2,7 +2,9 @@
 
 mod chart_recorder;
 mod progress_display;
+mod reloading;
 mod summary;
+mod workers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use damper_config::provider::{self, Bound, check_name};
 use damper_local::Database;
 use damper_plugins::{HostOptions, PluginHost};
 use damper_runner::{Outcome, RunContext, Stop, Worker, record_crashes};
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
@@ -22,11 +24,13 @@ use crate::harden;
 use crate::lock;
 use crate::signals;
 
-use progress_display::ProgressDisplay;
+use reloading::Reloader;
 use summary::ProviderSummary;
 
 /// The most fetches at a time, over all providers: each holds memory for an instance.
 const MAX_IN_FLIGHT: u32 = 1_000;
+/// Room for fetches in a run that watches, at least.
+const LEAST_WATCHING: u32 = 64;
 
 /// Fetch the fed items into the output folder, each once a day
 #[derive(Debug, Args)]
@@ -42,7 +46,12 @@ once; the next run then repeats the fetches that were in flight. Items that wait
 attempt do not delay others. If only such items are left, a run waits up to five minutes for the
 next one, else it ends with exit code 6. With --watch it fetches them when they are due. Records are
 stored in the output folder as PROVIDER/DAY/OWNER/CHUNK.ndjson; `damper export PROVIDER` prints them
-as one stream.")]
+as one stream.
+
+With --watch, a replaced component and changed settings of damper.toml are used from the next batch on,
+after the batch in progress was ended as at a clean stop. What cannot be used is reported, and the
+earlier component and settings stay in force. Providers that are added are started, those that are
+removed are stopped. SIGHUP reads all again at once; if a terminal was closed, it stops the run.")]
 pub(crate) struct Run {
     /// The providers; default: all with pending items
     #[arg(value_name = "PROVIDER")]
@@ -87,8 +96,9 @@ pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
     let runtime = context::runtime()?;
     let exit = runtime.block_on(async {
         let drain = Drain::open(command, context, &config)?;
-        let stop = signals::listen(&context.screen)?;
-        let lines = drain.run(&stop).await?;
+        let reload = command.watch.then(Arc::<Notify>::default);
+        let stop = signals::listen(&context.screen, reload.clone())?;
+        let lines = drain.run(&stop, reload).await?;
         summary::show(&lines, &config, command.json)
     });
     // A component that is still compiled keeps nobody waiting: its process ends with this one.
@@ -114,9 +124,11 @@ impl<'a> Drain<'a> {
     }
 
     /// Run all that are to run, to their end.
-    async fn run(&self, stop: &Stop) -> Result<Vec<ProviderSummary>, CliError> {
+    async fn run(&self, stop: &Stop, reload: Option<Arc<Notify>>) -> Result<Vec<ProviderSummary>, CliError> {
         let mut lines = Vec::new();
         let mut ready = Vec::new();
+        // Before anything is read: a change from now on is found.
+        let mut reloader = reload.map(|asked| Reloader::new(self.context, self.config, &self.command.providers, asked));
         for name in self.provider_names().await? {
             match self.plan(&name).await? {
                 ProviderPlan::Ready(bound) => ready.push(*bound),
@@ -128,11 +140,18 @@ impl<'a> Drain<'a> {
             }
         }
         let ready = self.enforce_lock(ready, &mut lines).await?;
-        let (workers, mut rest) = self.load_workers(ready).await?;
+        let Some(host) = self.host(&ready)? else {
+            lines.sort_by(|one, other| one.provider.cmp(&other.provider));
+            return Ok(lines);
+        };
+        let (workers, mut rest) = self.load_workers(&host, ready).await?;
         let (workers, stopped) = self.skip_stopped(workers).await?;
         lines.append(&mut rest);
         lines.extend(stopped);
-        lines.extend(self.run_workers(stop, workers).await?);
+        if let Some(reloader) = &mut reloader {
+            workers.iter().for_each(|worker| reloader.on_started(worker.name()));
+        }
+        lines.extend(self.run_workers(stop, workers, &host, reloader).await?);
         lines.sort_by(|one, other| one.provider.cmp(&other.provider));
         Ok(lines)
     }
@@ -181,25 +200,37 @@ impl<'a> Drain<'a> {
         Ok(pinned)
     }
 
-    /// Bind components to their settings. A component that cannot be bound is reported and returned as a line of the
-    /// summary.
-    async fn load_workers(&self, ready: Vec<Bound>) -> Result<(Vec<Worker>, Vec<ProviderSummary>), CliError> {
-        let (mut workers, mut failed) = (Vec::new(), Vec::new());
+    /// The host of the components. None: there is nothing to run.
+    fn host(&self, ready: &[Bound]) -> Result<Option<PluginHost>, CliError> {
         if ready.is_empty() {
-            return Ok((workers, failed));
+            return Ok(None);
         }
         let caps = ready.iter().map(|bound| bound.manifest.limits.max_concurrency.get());
-        let max_in_flight = caps.fold(0_u32, u32::saturating_add).clamp(1, MAX_IN_FLIGHT);
+        let mut max_in_flight = caps.fold(0_u32, u32::saturating_add);
+        if self.command.watch {
+            // Providers that are added later have room, too.
+            max_in_flight = max_in_flight.saturating_mul(2).max(LEAST_WATCHING);
+        }
         let execution_marks = self.run_context.execution_marks();
         let token_sharing = Some(self.run_context.token_sharing());
-        let options = self.context.host_options(max_in_flight)?;
-        let host = PluginHost::new(HostOptions { execution_marks, token_sharing, ..options })?;
+        let options = self.context.host_options(max_in_flight.clamp(1, MAX_IN_FLIGHT))?;
+        Ok(Some(PluginHost::new(HostOptions { execution_marks, token_sharing, ..options })?))
+    }
+
+    /// Bind components to their settings. A component that cannot be bound is reported and returned as a line of the
+    /// summary.
+    async fn load_workers(
+        &self,
+        host: &PluginHost,
+        ready: Vec<Bound>,
+    ) -> Result<(Vec<Worker>, Vec<ProviderSummary>), CliError> {
+        let (mut workers, mut failed) = (Vec::new(), Vec::new());
         for bound in ready {
             let name = bound.manifest.name.clone();
             for warning in &bound.warnings {
                 self.context.screen.warn(warning);
             }
-            match Worker::load(&self.run_context, &host, bound).await {
+            match Worker::load(&self.run_context, host, bound).await {
                 Ok(worker) => workers.push(worker),
                 Err(error) => {
                     let error = CliError::from(error);
@@ -231,39 +262,6 @@ impl<'a> Drain<'a> {
             }
         }
         Ok((past, stopped))
-    }
-
-    /// Run workers side by side until all have ended.
-    async fn run_workers(&self, stop: &Stop, workers: Vec<Worker>) -> Result<Vec<ProviderSummary>, CliError> {
-        let workers: Vec<Arc<Worker>> = workers.into_iter().map(Arc::new).collect();
-        let mut tasks = JoinSet::new();
-        for worker in &workers {
-            tasks.spawn(Arc::clone(worker).run(self.command.watch, stop.clone()));
-        }
-        let mut display = ProgressDisplay::new(self.context, &workers, self.command.charts.is_some());
-        let mut ended = Vec::new();
-        while !tasks.is_empty() {
-            tokio::select! {
-                biased;
-                Some(task) = tasks.join_next() => {
-                    let (worker, outcome) = task.map_err(|error| CliError::internal("run a provider", error))?;
-                    let outcome = outcome.map_error(CliError::from);
-                    display.on_worker_ended(&worker, &outcome).await;
-                    ended.push((worker, outcome));
-                }
-                () = display.tick() => {}
-            }
-        }
-        if let Some(folder) = &self.command.charts {
-            display.write_charts(folder).await?;
-        }
-        let mut lines = Vec::with_capacity(ended.len());
-        for (worker, outcome) in ended {
-            let mut line = self.summarize(worker.name(), outcome).await?;
-            line.totals = Some(worker.totals(&line.counts));
-            lines.push(line);
-        }
-        Ok(lines)
     }
 
     async fn summarize(&self, name: &str, outcome: Outcome<CliError>) -> Result<ProviderSummary, CliError> {

@@ -9,13 +9,14 @@ fn the_help_tells_the_commands_and_the_exit_codes() {
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 21] = [
+    let commands: [&[&str]; 22] = [
         &["new"],
         &["build"],
         &["test"],
         &["inspect"],
         &["doctor"],
         &["lock"],
+        &["config", "show"],
         &["fetch"],
         &["feed"],
         &["run"],

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use damper_core::manifest::Position;
-use damper_plugins::settings::{ProviderSettings, SettingsError};
+use damper_plugins::settings::{ProviderSettings, SettingOrigin, SettingsError};
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
@@ -15,22 +15,13 @@ use toml::{Table, Value};
 /// all of the layers before it.
 const SECRET_PLACES: [&str; 5] = ["env", "file", "secret", "secret_key", "secrets"];
 
-/// The table of a value and its position in damper.toml.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// The table, such as `defaults` or `providers.acme-life`.
-    pub table: String,
-    /// The position of the value.
-    pub position: Position,
-}
-
 /// One value of a provider's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayeredValue {
     /// The value.
     pub value: Value,
     /// The value's origin.
-    pub origin: Origin,
+    pub origin: SettingOrigin,
 }
 
 /// A provider's settings, after its layers were merged.
@@ -86,7 +77,7 @@ impl<'a> LayeredText<'a> {
             let origin = |key: &[String]| {
                 let whole: Vec<&str> = path.iter().copied().chain(key.iter().map(String::as_str)).collect();
                 let position = self.position(&whole).unwrap_or(Position { line: 1, column: 1 });
-                Origin { table: name.clone(), position }
+                SettingOrigin { table: name.clone(), position }
             };
             let layer = layer.into_iter().map(|(key, value)| {
                 let origin = origin(&key);
@@ -106,7 +97,7 @@ impl LayeredSettings {
 
     /// The origin of the value of a key such as `limits.max_concurrency`, or of the first value below it.
     #[must_use]
-    pub fn origin(&self, key: &str) -> Option<&Origin> {
+    pub fn origin(&self, key: &str) -> Option<&SettingOrigin> {
         let is_below = |path: &[String]| {
             let path = path.join(".");
             path == key || path.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
@@ -141,7 +132,11 @@ impl LayeredSettings {
     }
 
     /// Lays a layer over the ones before it.
-    fn lay_over(&mut self, layer: Vec<(Vec<String>, LayeredValue)>) {
+    fn lay_over(&mut self, mut layer: Vec<(Vec<String>, LayeredValue)>) {
+        // An empty table takes nothing away from what earlier layers have in it.
+        let is_empty = |value: &LayeredValue| value.value.as_table().is_some_and(Table::is_empty);
+        let is_known = |key: &[String]| self.values.keys().any(|known| known.starts_with(key));
+        layer.retain(|(key, value)| !is_empty(value) || !is_known(key));
         for (key, _) in &layer {
             let replaced = |known: &[String]| known.starts_with(key) || key.starts_with(known);
             let places = secret_place(key);

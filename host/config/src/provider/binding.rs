@@ -78,7 +78,11 @@ pub fn bind_without_secrets(
 ///
 /// # Errors
 /// If what is tightened is not allowed.
-pub(super) fn tighten_manifest(config: &Config, provider: &str, file: &ComponentFile) -> Result<Manifest, BindingError> {
+pub(super) fn tighten_manifest(
+    config: &Config,
+    provider: &str,
+    file: &ComponentFile,
+) -> Result<Manifest, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(provider).unwrap_or(&nothing);
     let asked = file.manifest.clone().for_provider(provider);
@@ -88,9 +92,8 @@ pub(super) fn tighten_manifest(config: &Config, provider: &str, file: &Component
 /// The error with the position of the setting at fault, if a layer of damper.toml has it.
 fn locate(config: &Config, error: BindingError) -> BindingError {
     let origin = error.key().and_then(|key| config.layers(error.provider())?.origin(&key));
-    let position = origin.map(|origin| (origin.table.clone(), origin.position));
-    match position {
-        Some((table, position)) => error.located(table, position),
+    match origin.cloned() {
+        Some(origin) => error.located(origin),
         None => error,
     }
 }

@@ -3,9 +3,10 @@
 
 use damper_core::manifest::Manifest;
 use damper_core::manifest::reference::{self, Absent};
+use damper_plugins::settings::SettingOrigin;
 use toml::{Table, Value};
 
-use crate::config::{LayeredSettings, LayeredValue, Origin};
+use crate::config::{LayeredSettings, LayeredValue};
 
 /// The tables whose keys have a value in force, whether or not anybody writes them.
 const TABLES: [&str; 4] = ["limits", "pace", "retry", "window"];
@@ -27,7 +28,7 @@ pub struct EffectiveSetting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettingSource {
     /// The operator wrote it in damper.toml.
-    Operator(Origin),
+    Operator(SettingOrigin),
     /// The component's author wrote it in the manifest.
     Manifest,
     /// Nobody wrote it.

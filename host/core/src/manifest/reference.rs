@@ -90,8 +90,13 @@ pub fn markdown() -> String {
 fn top() -> Vec<Key> {
     let key = |name, kind, default, meaning| Key::new(("", name), kind, default, meaning);
     vec![
-        key("name", "text", Absent::Refused, "the component's name, and the provider's unless the operator gives another")
-            .within(format!("1 to {MAX_NAME_BYTES} of a-z, 0-9 and `-`, a letter first")),
+        key(
+            "name",
+            "text",
+            Absent::Refused,
+            "the component's name, and the provider's unless the operator gives another",
+        )
+        .within(format!("1 to {MAX_NAME_BYTES} of a-z, 0-9 and `-`, a letter first")),
         key("version", "text", Absent::Refused, "the component's own version")
             .within("MAJOR.MINOR.PATCH, with an optional -PRERELEASE"),
         key("description", "text", value("\"\""), "a description of the data, for people")

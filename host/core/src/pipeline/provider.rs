@@ -80,7 +80,7 @@ pub struct Pipeline {
     /// The control item as this process knows it.
     pub(super) control_cache: Mutex<ControlCache>,
     /// The slots that the latest call left to the next one.
-    pub(super) retained_slots: Mutex<Option<RetainedSlots>>,
+    pub(super) retained_slots: Arc<Mutex<Option<RetainedSlots>>>,
     /// The limiter's time.
     pub(super) limiter_time: Mutex<LimiterTime>,
     /// The leaps of the wall clock.
@@ -97,11 +97,8 @@ impl Pipeline {
     /// A pipeline for the provider of this manifest, the stricter of what its author asks and the operator grants.
     #[must_use]
     pub fn new(manifest: Manifest, fetcher: Arc<dyn Fetcher>, stores: Stores) -> Arc<Self> {
-        let config = LimiterConfig {
-            max_in_flight: batch_slots(manifest.limits.max_concurrency.get()),
-            requests_per_second: manifest.limits.requests_per_second,
-        };
-        Self::with_limiter(manifest, fetcher, stores, Box::new(Limiter::new(config)))
+        let limiter = Box::new(Limiter::new(limiter_config(&manifest)));
+        Self::with_limiter(manifest, fetcher, stores, limiter)
     }
 
     /// The same with another limiter, for comparisons.
@@ -112,11 +109,20 @@ impl Pipeline {
         stores: Stores,
         limiter: Box<dyn ConcurrencyLimiter>,
     ) -> Arc<Self> {
+        Arc::new(Self::make(manifest, fetcher, stores, limiter))
+    }
+
+    fn make(
+        manifest: Manifest,
+        fetcher: Arc<dyn Fetcher>,
+        stores: Stores,
+        limiter: Box<dyn ConcurrencyLimiter>,
+    ) -> Self {
         let (started, leaps) = (stores.clock.moment(), Leaps::default());
         // A process that waits for its first batch has seen a leap that comes meanwhile.
         leaps.see(started);
         let limiter_time = Mutex::new(LimiterTime::starting(started));
-        Arc::new(Self {
+        Self {
             manifest,
             fetcher,
             stores,
@@ -127,10 +133,22 @@ impl Pipeline {
             progress: Arc::default(),
             last_saved: Mutex::default(),
             control_cache: Mutex::default(),
-            retained_slots: Mutex::default(),
+            retained_slots: Arc::default(),
             limiter_time,
             leaps,
-        })
+        }
+    }
+
+    /// A pipeline for the same provider with another component or other settings, which takes this one's place between
+    /// two calls. It has its counters and, where the cap is the same, the slots that its latest call left; the limiter
+    /// continues from the state that the ledger has.
+    #[must_use]
+    pub fn successor(&self, manifest: Manifest, fetcher: Arc<dyn Fetcher>) -> Arc<Self> {
+        let has_same_cap = manifest.limits.max_concurrency == self.manifest.limits.max_concurrency;
+        let retained_slots = if has_same_cap { Arc::clone(&self.retained_slots) } else { Arc::default() };
+        let limiter = Box::new(Limiter::new(limiter_config(&manifest)));
+        let made = Self::make(manifest, fetcher, self.stores.clone(), limiter);
+        Arc::new(Self { progress: Arc::clone(&self.progress), retained_slots, ..made })
     }
 
     /// The manifest in force.
@@ -209,5 +227,12 @@ impl Pipeline {
 
     pub(super) fn last_saved(&self) -> MutexGuard<'_, Option<Timestamp>> {
         self.last_saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn limiter_config(manifest: &Manifest) -> LimiterConfig {
+    LimiterConfig {
+        max_in_flight: batch_slots(manifest.limits.max_concurrency.get()),
+        requests_per_second: manifest.limits.requests_per_second,
     }
 }

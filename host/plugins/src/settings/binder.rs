@@ -28,7 +28,11 @@ impl Binder<'_> {
         match (&self.settings.hosts, self.place) {
             (Some(HostGrant::Manifest), _) if is_left => {
                 let hint = "list the hosts of this provider's API: hosts = [\"api.example.org\"]";
-                Err(self.setting("hosts", "is \"manifest\", but the component's manifest leaves the hosts to you", hint))
+                Err(self.setting(
+                    "hosts",
+                    "is \"manifest\", but the component's manifest leaves the hosts to you",
+                    hint,
+                ))
             }
             (None, Place::Nowhere) if is_left => Err(self.no_host()),
             (Some(HostGrant::Manifest), _) => Ok(asked.clone()),
@@ -86,8 +90,8 @@ impl Binder<'_> {
         BindingError::Setting {
             provider: self.manifest.name.clone(),
             key: escape_text(key),
-            problem: escape_text(&problem.into()),
-            hint: hint.into(),
+            problem: escape_text(&problem.into()).into(),
+            hint: hint.into().into(),
             file: self.place.file(),
             origin: None,
         }

@@ -4,6 +4,15 @@ use std::path::PathBuf;
 
 use damper_core::manifest::{ManifestError, Position};
 
+/// Where a setting is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingOrigin {
+    /// The table, such as `defaults` or `providers.acme-life`.
+    pub table: String,
+    /// The position in the file.
+    pub position: Position,
+}
+
 /// A provider's settings do not fit its manifest, or cannot be used here.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -19,7 +28,7 @@ pub enum BindingError {
         file: Option<PathBuf>,
     },
     /// A tightened limit is not allowed.
-    #[error("the settings of {provider} cannot be used: {}{source}", table_prefix(.origin))]
+    #[error("the settings of {provider} cannot be used: {}{source}", table_prefix(.origin.as_deref()))]
     Tightening {
         /// The provider.
         provider: String,
@@ -28,23 +37,23 @@ pub enum BindingError {
         /// The file.
         file: Option<PathBuf>,
         /// The setting's table and position there, if they are known.
-        origin: Option<(String, Position)>,
+        origin: Option<Box<SettingOrigin>>,
     },
     /// A setting is wrong.
-    #[error("{}.{key} {problem}", table_name(.provider, .origin))]
+    #[error("{}.{key} {problem}", table_name(.provider, .origin.as_deref()))]
     Setting {
         /// The provider.
         provider: String,
         /// The key below `[providers.NAME]`.
         key: String,
         /// The problem.
-        problem: String,
+        problem: Box<str>,
         /// The remedy.
-        hint: String,
+        hint: Box<str>,
         /// The file.
         file: Option<PathBuf>,
         /// The setting's table and position there, if they are known.
-        origin: Option<(String, Position)>,
+        origin: Option<Box<SettingOrigin>>,
     },
     /// The manifest leaves settings to the operator, who has not set them.
     #[error("{provider} needs settings that are not set: {}", .keys.join(", "))]
@@ -66,12 +75,12 @@ fn describe_asked(hosts: &[String]) -> String {
 }
 
 /// The table of a setting, as far as it is known.
-fn table_name(provider: &str, origin: &Option<(String, Position)>) -> String {
-    origin.as_ref().map_or_else(|| format!("providers.{provider}"), |(table, _)| table.clone())
+fn table_name(provider: &str, origin: Option<&SettingOrigin>) -> String {
+    origin.map_or_else(|| format!("providers.{provider}"), |origin| origin.table.clone())
 }
 
-fn table_prefix(origin: &Option<(String, Position)>) -> String {
-    origin.as_ref().map(|(table, _)| format!("{table}.")).unwrap_or_default()
+fn table_prefix(origin: Option<&SettingOrigin>) -> String {
+    origin.map(|origin| format!("{}.", origin.table)).unwrap_or_default()
 }
 
 impl BindingError {
@@ -100,9 +109,9 @@ impl BindingError {
 
     /// The error with the table and the position of the setting at fault.
     #[must_use]
-    pub fn located(mut self, table: String, position: Position) -> Self {
+    pub fn located(mut self, at: SettingOrigin) -> Self {
         if let Self::Tightening { origin, .. } | Self::Setting { origin, .. } = &mut self {
-            *origin = Some((table, position));
+            *origin = Some(Box::new(at));
         }
         self
     }
@@ -115,12 +124,11 @@ impl BindingError {
         | Self::Setting { file, .. }
         | Self::Unset { file, .. }) = self;
         let file = file.as_ref()?.display();
-        Some(match self {
-            Self::Tightening { origin: Some((_, position)), .. } | Self::Setting { origin: Some((_, position)), .. } => {
-                format!("{file}:{}:{}", position.line, position.column)
-            }
-            _ => file.to_string(),
-        })
+        let (Self::Tightening { origin, .. } | Self::Setting { origin, .. }) = self else {
+            return Some(file.to_string());
+        };
+        let place = |origin: &SettingOrigin| format!("{file}:{}:{}", origin.position.line, origin.position.column);
+        Some(origin.as_deref().map_or_else(|| file.to_string(), place))
     }
 
     /// The remedy.
@@ -139,10 +147,10 @@ impl BindingError {
                 )
             }
             Self::Tightening { provider, origin, .. } => {
-                let table = table_name(provider, origin);
+                let table = table_name(provider, origin.as_deref());
                 format!("correct it below [{table}]; the stricter of it and the manifest applies")
             }
-            Self::Setting { hint, .. } => hint.clone(),
+            Self::Setting { hint, .. } => hint.to_string(),
             Self::Unset { provider, keys, .. } => {
                 let lines: Vec<String> = keys.iter().map(|key| format!("\n  {key} = \"...\"")).collect();
                 format!("set them in damper.toml:\n  [providers.{provider}.config]{}", lines.concat())

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use damper_config::config::{ComponentLocation, LayeredSettings};
 use damper_config::Config;
+use damper_config::config::{ComponentLocation, LayeredSettings};
 use damper_config::lock::{Candidate, check};
 use damper_config::provider::{self, FindError};
 use damper_package::{OperatorSettings, PreparedProvider};

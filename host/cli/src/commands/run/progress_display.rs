@@ -64,6 +64,13 @@ impl ProgressDisplay {
         Self { screen, rows, recorders, ticks, written: Instant::now() }
     }
 
+    /// A line for one more worker; of an earlier one of the same provider that has ended, in its place.
+    pub(super) fn add(&mut self, worker: &Arc<Worker>) {
+        self.rows.retain(|row| !row.is_over || row.worker.name() != worker.name());
+        let width = self.rows.iter().map(|row| row.worker.name().len()).max().unwrap_or_default();
+        self.rows.push(ProviderRow::new(&self.screen, Arc::clone(worker), width.max(worker.name().len())));
+    }
+
     /// Wait for the next look at the numbers, and take it.
     pub(super) async fn tick(&mut self) {
         self.ticks.tick().await;

@@ -65,7 +65,7 @@ fn a_place_of_a_secret_replaces_the_place_of_a_farther_layer() {
 #[test]
 fn each_value_has_its_table_and_line() {
     let origin = |provider: &str, key: &str| {
-        let Origin { table, position } = layers(provider).origin(key).unwrap().clone();
+        let SettingOrigin { table, position } = layers(provider).origin(key).unwrap().clone();
         (table, position.line)
     };
     assert_eq!(origin("acme", "limits.max_concurrency"), ("components.enquiry".to_owned(), 10));

@@ -65,7 +65,33 @@ fn show() -> Vec<String> {
 
 #[test]
 fn each_setting_has_its_value_in_force_and_its_origin() {
-    insta::assert_snapshot!(show().join("\n"), @"");
+    insta::assert_snapshot!(show().join("\n"), @r#"
+    component = "enquiry" (providers.acme:10)
+    hosts = ["api.acme.example"] (providers.acme:11)
+    proxy = "...@proxy:3128" (defaults:5)
+    limits.max_concurrency = 4 (manifest)
+    limits.requests_per_second = no rate (default)
+    limits.daily_quota = no quota (default)
+    limits.fetch_timeout = "5s" (providers.acme:12)
+    limits.memory = "128MiB" (defaults:4)
+    limits.response_bytes = "4MiB" (default)
+    pace.start_batch = 20 (default)
+    pace.max_batch = 20 (providers.acme:13)
+    retry.max_attempts = 5 (default)
+    retry.max_polls = 1000 (default)
+    retry.backoff = "2s" (default)
+    retry.spread = "1h" (default)
+    retry.max_item_age = "6d" (default)
+    retry.on_lease_expiry = "refetch" (default)
+    window.timezone = "UTC" (default)
+    window.day_starts = "00:00" (default)
+    window.open = ["Mon-Fri"] (manifest)
+    window.closed = ["Sat"] (providers.acme:14)
+    config.branch = "north" (providers.acme:15)
+    config.standard = "4.1" (components.enquiry:8)
+    credentials.key.kind = "header" (manifest)
+    credentials.key.secret = (not shown) (providers.acme:17)
+    "#);
 }
 
 #[test]

@@ -61,12 +61,10 @@ fn a_default_written_out_changes_nothing() {
     for key in keys().iter().filter(|key| key.table != "credentials.NAME") {
         if let Absent::Value(value) = &key.default {
             let written = with(key.table, &format!("{} = {value}", key.name));
-            assert_eq!(
-                Manifest::parse(&written).unwrap_or_else(|error| panic!("{}: {error}", key.path())),
-                minimal,
-                "{}",
-                key.path()
-            );
+            let written = Manifest::parse(&written).unwrap_or_else(|error| panic!("{}: {error}", key.path()));
+            // Only an operator's looser limit tells them apart.
+            let written = Manifest { stated: minimal.stated, ..written };
+            assert_eq!(written, minimal, "{}", key.path());
         }
     }
 }
