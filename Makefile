@@ -82,6 +82,7 @@ BENCH_AWS := $(TARGET)/bench-aws
 bench-aws: ## Measure the function: cold start, memory, zip, cost of a million records (PART=cold-start).
 	$(CARGO) build --workspace --all-features --bin damper --bin damper-bench-aws
 	@$(MAKE) --no-print-directory guests
+	@rm -rf $(BENCH_AWS)
 	$(DAMPER) package --config providers/damper.toml --arch $(AWS_ARCH) -o $(BENCH_AWS)
 	$(CARGO) build --release -p damper-bench-functions
 	$(TARGET)/debug/damper-bench-aws --zip $(abspath $(BENCH_AWS))/damper-$(AWS_ARCH).zip --functions $(abspath $(TARGET))/release $(PART)

@@ -1,7 +1,7 @@
 //! The zip: the same files always give the same bytes. Other modules decide which files are in it.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read, Write};
+use std::io::{BufReader, Cursor, Read, Seek, Write};
 
 use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
@@ -55,6 +55,21 @@ pub(crate) fn unpack(zip: &[u8]) -> ZipResult<Files> {
         files.insert(path, bytes);
     }
     Ok(files)
+}
+
+/// The paths of the files in a zip, without reading the files.
+///
+/// # Errors
+/// If it is no zip.
+pub(crate) fn paths(zip: impl Read + Seek) -> ZipResult<Vec<String>> {
+    let mut archive = ZipArchive::new(BufReader::new(zip))?;
+    (0..archive.len()).map(|index| Ok(archive.by_index_raw(index)?.name()?.into_owned())).collect()
+}
+
+/// The provider that a file of a zip describes, if it describes one.
+pub(crate) fn provider_of(path: &str) -> Option<&str> {
+    let name = path.strip_prefix("providers/")?.strip_suffix("/provider.json")?;
+    (!name.contains('/')).then_some(name)
 }
 
 /// Whether Lambda takes such a zip.
@@ -113,6 +128,13 @@ mod tests {
                 readable("providers/b/provider.json")
             ]
         );
+    }
+
+    #[test]
+    fn a_zip_tells_its_providers() {
+        let paths = paths(Cursor::new(pack(&files()).unwrap())).unwrap();
+        assert_eq!(paths.iter().filter_map(|path| provider_of(path)).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(provider_of("providers/a/b/provider.json"), None);
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(crate) fn outcomes(
         };
         outcomes.insert(name, FileOutcome::of(change));
     }
-    for name in dist.stale(|name| outcomes.contains_key(name)) {
+    for name in dist.stale(|name| outcomes.contains_key(name))? {
         outcomes.insert(name, FileOutcome::of(Change::Removed));
     }
     Ok(outcomes)
@@ -101,7 +101,7 @@ fn differences(
         }
         expected.insert(path);
     }
-    let gone = zip.keys().filter(|path| path.ends_with("/provider.json") && !expected.contains(*path));
-    differences.extend(gone.map(|path| format!("{} is gone", path.split('/').nth(1).unwrap_or(path))));
+    let gone = zip.keys().filter(|path| !expected.contains(*path)).filter_map(|path| archive::provider_of(path));
+    differences.extend(gone.map(|name| format!("{name} is gone")));
     differences
 }

@@ -15,6 +15,7 @@ mod elf;
 mod error;
 mod packaging;
 mod prepared_provider;
+mod removals;
 mod retention;
 mod stacks;
 mod templates;

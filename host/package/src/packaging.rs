@@ -13,6 +13,7 @@ use crate::changes::{self, FileOutcome};
 use crate::dist::{Change, Dist};
 use crate::error::PackagingError;
 use crate::prepared_provider::PreparedProvider;
+use crate::removals::Removals;
 use crate::stacks::render_templates;
 use crate::templates::Codes;
 use crate::zips::{Zips, contents};
@@ -26,6 +27,8 @@ pub struct Packaging<'a> {
     pub providers: &'a [PreparedProvider],
     /// The names of those that get a function of their own.
     pub isolated: &'a BTreeSet<String>,
+    /// The names of those that the folder holds and that are to be taken out of it.
+    pub removed: &'a BTreeSet<String>,
     /// Ready programs, in place of building one.
     pub bootstraps: &'a Bootstraps,
 }
@@ -43,15 +46,21 @@ impl Packaging<'_> {
     /// Says what [`Packaging::write`] would change, without building anything.
     ///
     /// # Errors
-    /// If what lies there cannot be read.
+    /// If what lies there cannot be read, or [`Packaging::write`] would refuse to take a provider away.
     pub fn compare(&self, dist: &Dist) -> Result<BTreeMap<String, FileOutcome>, PackagingError> {
+        self.removals().check(dist)?;
         changes::outcomes(dist, self.architectures, self.providers, self.isolated, self.bootstraps)
+    }
+
+    fn removals(&self) -> Removals<'_> {
+        Removals { packaged: self.providers.iter().map(PreparedProvider::name).collect(), removed: self.removed }
     }
 
     /// Writes the zips and the templates. `source`: Damper's source tree, see [`Bootstraps::find_source`].
     ///
     /// # Errors
-    /// If `bootstrap` or a provider does not compile, a zip is too large for Lambda, or the folder cannot be written.
+    /// If the folder holds a provider that is neither packaged nor to be removed, `bootstrap` or a provider does not
+    /// compile, a zip is too large for Lambda, or the folder cannot be written. The folder is then as it was.
     pub fn write(
         &self,
         dist: &Dist,
@@ -59,6 +68,8 @@ impl Packaging<'_> {
         compiler: &Compiler,
         context: &BuildContext<'_>,
     ) -> Result<Packaged, PackagingError> {
+        let removals = self.removals();
+        removals.check(dist)?;
         let mut zips = Zips::default();
         for architecture in self.architectures {
             let program = match (self.bootstraps.get(*architecture), source) {
@@ -79,7 +90,7 @@ impl Packaging<'_> {
             let outcome = FileOutcome { bytes, unzipped: unzipped.get(&name).copied(), ..FileOutcome::of(change) };
             (name, outcome)
         };
-        let outcomes = dist.write(&files)?.into_iter().map(outcome).collect();
+        let outcomes = dist.write(&files, &removals)?.into_iter().map(outcome).collect();
         Ok(Packaged { outcomes, codes })
     }
 }

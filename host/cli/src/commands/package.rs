@@ -33,7 +33,8 @@ It writes into the folder dist:
   providers/NAME.yaml                   a stack for each provider: stream, mapping, alarms
 
 The same input gives the same bytes. A function runs only the providers of its zip, so package all
-of them each time. With --check, exit code 6 means that something would change.")]
+of them each time: a package that would drop a provider of the folder is refused, unless --remove
+names it. With --check, exit code 6 means that something would change.")]
 pub(crate) struct Package {
     /// Providers: names, crates' folders or .wasm files; default: all that damper.toml names
     #[arg(value_name = "PROVIDER")]
@@ -54,6 +55,10 @@ pub(crate) struct Package {
     /// Give this provider a function of its own, from the same zip
     #[arg(long, value_name = "NAME")]
     isolated: Vec<String>,
+
+    /// Take this provider out of the folder; delete its stack first
+    #[arg(long, value_name = "NAME")]
+    remove: Vec<String>,
 
     /// Package providers even if they do not conform
     #[arg(long, conflicts_with = "check")]
@@ -112,11 +117,13 @@ pub(crate) fn run(command: &Package, context: &Context) -> Result<Exit, CliError
         context.screen.warn(warning);
     }
     let isolated = select_isolated(&command.isolated, &providers)?;
+    let removed: BTreeSet<String> = command.remove.iter().cloned().collect();
     let dist = Dist::new(&command.output);
     let packaging = Packaging {
         architectures: &architectures,
         providers: &providers,
         isolated: &isolated,
+        removed: &removed,
         bootstraps: &bootstraps,
     };
     if command.check {
@@ -195,6 +202,9 @@ fn next_steps(command: &Package, codes: &Codes, providers: &[PreparedProvider], 
             "  aws cloudformation deploy --stack-name damper-{name} --template-file \
                 {dist}/{PROVIDERS}/{name}.yaml{more}"
         ));
+    }
+    if !command.remove.is_empty() {
+        lines.push(format!("Before it, delete the stacks of {} if they are still there.", command.remove.join(", ")));
     }
     context.screen.say(lines.join("\n"));
 }

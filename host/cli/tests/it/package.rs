@@ -162,10 +162,54 @@ fn check_tells_what_would_change_and_writes_nothing() {
     let unchanged = run_package(&dir, &["--check"]);
     assert!(unchanged.starts_with("exit code 0\n"), "{unchanged}");
     dir.write("damper.toml", CONFIG.replace("[\"Sun 02:00-03:00\"]", "[\"Sat 02:00-03:00\"]").as_bytes());
-    insta::assert_snapshot!(without_figures(&run_package(&dir, &["--check", "gleif"])));
+    insta::assert_snapshot!(without_figures(&run_package(&dir, &["--check", "gleif", "--remove", "hostile"])));
     assert!(dir.path().join("dist/providers/hostile.yaml").exists());
-    run_package(&dir, &["gleif"]);
-    assert!(!dir.path().join("dist/providers/hostile.yaml").exists(), "what is not packaged any more is taken away");
+}
+
+/// All files of `dist`, by their names.
+fn read_dist(dir: &TestDir) -> BTreeMap<String, Vec<u8>> {
+    let dist = dir.path().join("dist");
+    let mut files = BTreeMap::new();
+    for (folder, prefix) in [(dist.clone(), ""), (dist.join("providers"), "providers/")] {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+            let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+            files.insert(name, fs::read(entry.path()).unwrap());
+        }
+    }
+    files
+}
+
+#[test]
+fn a_package_that_would_drop_a_provider_is_refused_and_changes_nothing() {
+    let dir = new_test_dir();
+    run_package(&dir, &[]);
+    let before = read_dist(&dir);
+    insta::assert_snapshot!("would_drop", run_package(&dir, &["gleif"]));
+    insta::assert_snapshot!("check_would_drop", run_package(&dir, &["--check", "gleif"]));
+    insta::assert_snapshot!("remove_unknown", run_package(&dir, &["--remove", "nobody"]));
+    insta::assert_snapshot!("remove_packaged", run_package(&dir, &["--remove", "gleif"]));
+    // The zips alone tell as well.
+    fs::remove_file(dir.path().join("dist/providers/hostile.yaml")).unwrap();
+    let told = run_package(&dir, &["gleif"]);
+    assert!(told.starts_with("exit code 4\n") && told.contains("would drop hostile"), "{told}");
+    fs::write(dir.path().join("dist/providers/hostile.yaml"), &before["providers/hostile.yaml"]).unwrap();
+    assert!(read_dist(&dir) == before, "a refused package changes nothing");
+}
+
+#[test]
+fn a_provider_is_removed_on_purpose() {
+    let dir = new_test_dir();
+    run_package(&dir, &[]);
+    let told = run_package(&dir, &["gleif", "--remove", "hostile"]);
+    assert!(told.starts_with("exit code 0\n") && told.contains("delete the stacks of hostile"), "{told}");
+    let files = read_dist(&dir);
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    assert_eq!(names, ["damper-arm64.zip", "damper-x86_64.zip", "damper.yaml", "providers/gleif.yaml"]);
+    let packed = unzip(&dir.path().join("dist/damper-arm64.zip"));
+    assert!(!packed.keys().any(|path| path.contains("hostile")), "{:?}", packed.keys());
+    let again = run_package(&dir, &["gleif", "--remove", "hostile"]);
+    assert!(again.starts_with("exit code 4\n") && again.contains("it holds gleif"), "{again}");
+    assert!(run_package(&dir, &["gleif"]).starts_with("exit code 0\n"));
 }
 
 #[test]
