@@ -2,9 +2,11 @@
 
 use std::sync::OnceLock;
 
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_types::sdk_config::SharedTimeSource;
 
 /// The clients.
 ///
@@ -89,5 +91,20 @@ impl AwsClients {
     #[must_use]
     pub fn secrets(&self) -> aws_sdk_secretsmanager::Client {
         self.secrets.get_or_init(|| aws_sdk_secretsmanager::Client::new(&self.config)).clone()
+    }
+
+    /// A client of Secrets Manager with the rights of this role, by its ARN: STS is asked for a session of it with the
+    /// first request, and again before that session ends. `session` names it in CloudTrail: 2 to 64 letters, digits and
+    /// `+=,.@-_`.
+    pub async fn secrets_of_role(&self, role: &str, session: &str) -> aws_sdk_secretsmanager::Client {
+        let mut config = self.config.to_builder();
+        if self.config.time_source().is_none() {
+            // The provider panics without one.
+            config.set_time_source(Some(SharedTimeSource::default()));
+        }
+        let provider = AssumeRoleProvider::builder(role).configure(&config.build()).session_name(session);
+        let provider = provider.build().await;
+        let config = aws_sdk_secretsmanager::config::Builder::from(&self.config).credentials_provider(provider);
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 }

@@ -1,5 +1,8 @@
 //! Secrets from Secrets Manager. Reads and writes one; who caches it, and for how long, is not decided here.
 
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
 use serde_json::Value;
@@ -23,6 +26,17 @@ pub enum SecretError {
          secretsmanager:PutSecretValue, and kms:GenerateDataKey if it has its own key"
     )]
     WriteDenied(String),
+    /// The client's role cannot be assumed; see [`crate::AwsClients::secrets_of_role`].
+    #[error(
+        "the secret {name:?} cannot be accessed: there is no session of the role that may. Deploy the provider's stack \
+         (providers/NAME.yaml) of the same release after the shared stack; in a VPC, check that STS is reached. AWS: {message}"
+    )]
+    NoSession {
+        /// The secret's name.
+        name: String,
+        /// The service's message.
+        message: String,
+    },
     /// It is deleted, or in a state in which it cannot be read.
     #[error("the secret {name:?} cannot be read: {message}")]
     Unusable {
@@ -85,7 +99,7 @@ pub async fn read(client: &Client, name: &str, key: Option<&str>) -> Result<Stri
             Some("InvalidRequestException" | "InvalidParameterException") => {
                 SecretError::Unusable { name: owned(), message: said() }
             }
-            _ => SecretError::Failed { name: owned(), message: DisplayErrorContext(&error).to_string() },
+            _ => failure(name, &error),
         }
     })?;
     let text = answer.secret_string.ok_or_else(|| SecretError::Binary(owned()))?;
@@ -106,8 +120,27 @@ pub async fn write(client: &Client, name: &str, text: &str) -> Result<(), Secret
     written.map(drop).map_err(|error| match error.code() {
         Some("ResourceNotFoundException") => SecretError::Missing(owned()),
         Some("AccessDeniedException" | "EncryptionFailure") => SecretError::WriteDenied(owned()),
-        _ => SecretError::Failed { name: owned(), message: DisplayErrorContext(&error).to_string() },
+        _ => failure(name, &error),
     })
+}
+
+/// The failure of a request that the service did not answer, or not in a way that is known here.
+fn failure(name: &str, error: &(dyn Error + 'static)) -> SecretError {
+    let name = name.to_owned();
+    let credentials = causes(error).find(|cause| cause.is::<CredentialsError>());
+    match credentials.and_then(|error| error.source()) {
+        Some(refused) => SecretError::NoSession { name, message: service_message(refused) },
+        None => SecretError::Failed { name, message: DisplayErrorContext(error).to_string() },
+    }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| error.source())
+}
+
+/// The last cause's own words: the service's where it answered, else those of the connection.
+fn service_message(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().unwrap_or(error).to_string()
 }
 
 fn pick(name: &str, text: &str, key: &str) -> Result<String, SecretError> {

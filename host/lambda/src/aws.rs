@@ -4,18 +4,17 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use async_trait::async_trait;
 use damper_aws::sink::bucket;
-use damper_aws::{AwsClients, DynamoLedger, LambdaMapping, secrets};
+use damper_aws::{AwsClients, DynamoLedger, LambdaMapping};
 use damper_core::clock::WallClock;
 use damper_core::pipeline::Stores;
 use damper_core::random::RandomSource;
-use damper_plugins::grants::{Secret, SecretError, SecretSource};
 use damper_plugins::{CrashMarks, MemoryLimits, TokenSharing};
 use jiff::SignedDuration;
 
 use crate::function::Function;
 use crate::providers::{PackagedProviders, Secrets};
+use crate::secrets::ManagedSecrets;
 use crate::settings::Settings;
 
 /// The function, with clients of this environment.
@@ -34,9 +33,8 @@ pub(crate) async fn build_function(settings: &Settings) -> anyhow::Result<Functi
         clock: build_clock(settings.clock_offset_seconds),
         random: RandomSource::System,
     };
-    let secrets: Secrets = Box::new(move |name| {
-        Arc::new(ManagedSecret { client: clients.secrets(), name: name.to_owned() }) as Arc<dyn SecretSource>
-    });
+    let secrets = ManagedSecrets::new(clients, settings.secrets_role.clone());
+    let secrets: Secrets = Box::new(move |provider, name| secrets.source(provider, name));
     let memory = settings.memory_bytes.map(MemoryLimits::of);
     let assigned = settings.providers.clone();
     // A table's name is a file's name, too. Functions of one machine, in tests, have a table each.
@@ -57,30 +55,4 @@ fn build_clock(offset_seconds: i64) -> WallClock {
     }
     let now = WallClock::System.now();
     WallClock::from_epoch(now.saturating_add(SignedDuration::from_secs(offset_seconds)).unwrap_or(now))
-}
-
-/// A secret of AWS Secrets Manager.
-struct ManagedSecret {
-    client: aws_sdk_secretsmanager::Client,
-    name: String,
-}
-
-#[async_trait]
-impl SecretSource for ManagedSecret {
-    async fn read(&self) -> Result<Secret, SecretError> {
-        let text = secrets::read(&self.client, &self.name, None).await;
-        text.map(Secret::new).map_err(|error| SecretError::new(error.to_string()))
-    }
-
-    fn is_writable(&self) -> bool {
-        true
-    }
-
-    async fn replace(&self, old: &Secret, new: &Secret) -> Result<bool, SecretError> {
-        if self.read().await? != *old {
-            return Ok(false);
-        }
-        let written = secrets::write(&self.client, &self.name, new.text_to_store()).await;
-        written.map(|()| true).map_err(|error| SecretError::new(error.to_string()))
-    }
 }

@@ -8,6 +8,7 @@ mod logging;
 mod meter;
 mod metrics;
 mod providers;
+mod secrets;
 mod settings;
 
 use std::process::ExitCode;

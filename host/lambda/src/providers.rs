@@ -57,8 +57,8 @@ pub(crate) enum ProviderError {
     Load { provider: String, source: LoadError },
 }
 
-/// Makes the source of a secret of AWS Secrets Manager from its name or ARN.
-pub(crate) type Secrets = Box<dyn Fn(&str) -> Arc<dyn SecretSource> + Send + Sync>;
+/// Makes the source of a secret of AWS Secrets Manager from its provider's name, and its own name or ARN.
+pub(crate) type Secrets = Box<dyn Fn(&str, &str) -> Arc<dyn SecretSource> + Send + Sync>;
 
 /// The providers of a package.
 pub(crate) struct PackagedProviders {
@@ -127,14 +127,14 @@ impl PackagedProviders {
         let settings =
             ProviderSettings::from_toml(&packaged.settings).map_err(|error| unusable(error.problem.clone()))?;
         let place = Place::File(Path::new(SETTINGS));
-        let sources = SecretSources { backends: SecretBackends::SecretsManager, find: &|place| self.secret(place) };
+        let sources = SecretSources { backends: SecretBackends::SecretsManager, find: &|place| self.secret(name, place) };
         bind(&packaged.manifest, &settings, place, sources)
             .map_err(|error| unusable(format!("{error}; {}", error.hint())))
     }
 
-    fn secret(&self, place: &SecretPlace) -> Result<FoundSecret, SecretPlaceError> {
+    fn secret(&self, provider: &str, place: &SecretPlace) -> Result<FoundSecret, SecretPlaceError> {
         match place {
-            SecretPlace::SecretsManager(name) => Ok(FoundSecret { source: (self.secrets)(name), known: None }),
+            SecretPlace::SecretsManager(name) => Ok(FoundSecret { source: (self.secrets)(provider, name), known: None }),
             SecretPlace::Environment(_) | SecretPlace::File(_) => Err(SecretPlaceError {
                 problem: format!("names {place}, which does not exist in Lambda"),
                 hint: "name a secret of AWS Secrets Manager: secret = \"...\"; then package and deploy again"

@@ -11,6 +11,9 @@ use damper_hardening::Hardening;
 /// The default prefix of stream names.
 const STREAM_PREFIX: &str = "damper-";
 
+/// The place of a provider's name in `DAMPER_SECRETS_ROLE`.
+pub(crate) const PROVIDER: &str = "{provider}";
+
 /// The function's environment, read once at its start. The template that `damper package` writes sets it.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -34,6 +37,9 @@ pub(crate) struct Settings {
     /// `AWS_LAMBDA_FUNCTION_NAME`, with `DAMPER_ALIAS` where that is set: whose mappings are governed. Those of an
     /// alias are listed under its name alone.
     pub(crate) function: String,
+    /// `DAMPER_SECRETS_ROLE`: the ARN of the role that may read a provider's secrets, with `{provider}` in place of the
+    /// provider's name. None: the function's own role may.
+    pub(crate) secrets_role: Option<String>,
     /// `DAMPER_HARDENING`: which layers of hardening are wanted; all, where it says nothing.
     pub(crate) hardening: Hardening,
     /// `SSL_CERT_FILE`, `SSL_CERT_DIR` and `AWS_CA_BUNDLE`: certificates of authorities that are read.
@@ -52,6 +58,8 @@ pub(crate) enum SettingsError {
     ClockOffset(String),
     #[error("the environment variable DAMPER_SINK_COMPRESSION cannot be used: {0}")]
     Compression(CompressionError),
+    #[error("the environment variable DAMPER_SECRETS_ROLE is {0:?}, which has no {{provider}} in it")]
+    SecretsRole(String),
     #[error("the environment variable DAMPER_HARDENING cannot be used: {0}")]
     Hardening(damper_hardening::SettingsError),
 }
@@ -87,6 +95,10 @@ impl Settings {
                 Some(alias) => format!("{}:{alias}", needed("AWS_LAMBDA_FUNCTION_NAME")?),
                 None => needed("AWS_LAMBDA_FUNCTION_NAME")?,
             },
+            secrets_role: optional("DAMPER_SECRETS_ROLE").map_or(Ok(None), |role| match role.contains(PROVIDER) {
+                true => Ok(Some(role)),
+                false => Err(SettingsError::SecretsRole(role)),
+            })?,
             hardening: optional("DAMPER_HARDENING").unwrap_or_default().parse().map_err(SettingsError::Hardening)?,
             certificates: ["SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE"]
                 .into_iter()
@@ -149,6 +161,16 @@ mod tests {
         assert_eq!(read(&LEAST).unwrap().providers, None);
         let some = read(&[LEAST[0], LEAST[1], LEAST[2], ("DAMPER_PROVIDERS", "gleif, sec-edgar,")]).unwrap();
         assert_eq!(some.providers, Some(BTreeSet::from(["gleif".to_owned(), "sec-edgar".to_owned()])));
+    }
+
+    #[test]
+    fn the_role_of_secrets_has_a_place_for_the_provider() {
+        let with = |role| read(&[LEAST[0], LEAST[1], LEAST[2], ("DAMPER_SECRETS_ROLE", role)]);
+        let role = "arn:aws:iam::1:role/damper/damper-{provider}-eu-central-1";
+        assert_eq!(with(role).unwrap().secrets_role.as_deref(), Some(role));
+        assert_eq!(read(&LEAST).unwrap().secrets_role, None);
+        let said = with("arn:aws:iam::1:role/one-for-all").unwrap_err().to_string();
+        assert!(said.contains("DAMPER_SECRETS_ROLE") && said.contains("{provider}"), "{said}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::dist::{Change, Dist};
 use crate::error::PackagingError;
 use crate::prepared_provider::PreparedProvider;
 use crate::removals::Removals;
-use crate::stacks::render_templates;
+use crate::stacks::{check_limits, render_templates};
 use crate::templates::Codes;
 use crate::zips::{Zips, contents};
 
@@ -48,8 +48,14 @@ impl Packaging<'_> {
     /// # Errors
     /// If what lies there cannot be read, or [`Packaging::write`] would refuse to take a provider away.
     pub fn compare(&self, dist: &Dist) -> Result<BTreeMap<String, FileOutcome>, PackagingError> {
-        self.removals().check(dist)?;
+        self.check(dist)?;
         changes::outcomes(dist, self.architectures, self.providers, self.isolated, self.bootstraps)
+    }
+
+    /// Checks what can be checked before the work.
+    fn check(&self, dist: &Dist) -> Result<(), PackagingError> {
+        check_limits(self.providers, self.isolated)?;
+        self.removals().check(dist)
     }
 
     fn removals(&self) -> Removals<'_> {
@@ -68,8 +74,7 @@ impl Packaging<'_> {
         compiler: &Compiler,
         context: &BuildContext<'_>,
     ) -> Result<Packaged, PackagingError> {
-        let removals = self.removals();
-        removals.check(dist)?;
+        self.check(dist)?;
         let mut zips = Zips::default();
         for architecture in self.architectures {
             let program = match (self.bootstraps.get(*architecture), source) {
@@ -90,7 +95,7 @@ impl Packaging<'_> {
             let outcome = FileOutcome { bytes, unzipped: unzipped.get(&name).copied(), ..FileOutcome::of(change) };
             (name, outcome)
         };
-        let outcomes = dist.write(&files, &removals)?.into_iter().map(outcome).collect();
+        let outcomes = dist.write(&files, &self.removals())?.into_iter().map(outcome).collect();
         Ok(Packaged { outcomes, codes })
     }
 }

@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::dist::PROVIDERS;
 use crate::error::PackagingError;
 use crate::prepared_provider::PreparedProvider;
-use crate::templates::{self, Codes, SharedStack, Stack};
+use crate::templates::{self, Codes, MAX_PROVIDER_NAME, SecretNames, SharedStack, Stack};
 use crate::timeout::LeastTimeout;
 
 /// The shared stack's template.
 pub const SHARED: &str = "damper.yaml";
 /// Folders of the bucket that are no provider's: dead letters, those that were redriven, and what Lambda itself writes.
 const FOLDERS: [&str; 3] = ["dead-letters", "dead-letters-redriven", "aws"];
+
+/// The most providers of a shared stack: it has an output for each and ten others, and CloudFormation takes 200.
+const MAX_PROVIDERS: usize = 190;
 
 /// The providers that get a function of their own, of those that are named.
 ///
@@ -35,6 +38,36 @@ pub fn select_isolated(named: &[String], providers: &[PreparedProvider]) -> Resu
     }
 }
 
+/// Checks that AWS takes the stacks of these providers.
+///
+/// # Errors
+/// If there are too many for one shared stack, or the role of one would have too long a name.
+pub(crate) fn check_limits(
+    providers: &[PreparedProvider],
+    isolated: &BTreeSet<String>,
+) -> Result<(), PackagingError> {
+    if providers.len() > MAX_PROVIDERS {
+        let what = format!("{} providers are more than a shared stack takes, which is {MAX_PROVIDERS}", providers.len());
+        let hint = "package some of them into another shared stack, with an --output of its own";
+        return Err(PackagingError::input(what, hint));
+    }
+    let has_long_name = |provider: &&PreparedProvider| {
+        let has_role = !provider.secrets.is_empty() && !isolated.contains(provider.name());
+        has_role && provider.name().len() > MAX_PROVIDER_NAME
+    };
+    match providers.iter().find(has_long_name) {
+        Some(provider) => {
+            let name = provider.name();
+            let what = format!(
+                "{name} has secrets and a name of more than {MAX_PROVIDER_NAME} characters, too many for the name of \
+                 the role that reads them"
+            );
+            Err(PackagingError::input(what, format!("shorten the name, or give it a function of its own: --isolated {name}")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// All templates by their names.
 pub(crate) fn render_templates(
     providers: &[PreparedProvider],
@@ -45,10 +78,8 @@ pub(crate) fn render_templates(
     let timeout = LeastTimeout::of(with_others.clone().map(|provider| &provider.manifest));
     let stack = SharedStack {
         first: providers.first().map(PreparedProvider::name).unwrap_or_default(),
-        providers: &with_others.clone().map(|provider| provider.name().to_owned()).collect(),
+        providers: &with_others.map(|provider| provider.name().to_owned()).collect(),
         isolated,
-        secrets: &with_others.clone().flat_map(|provider| provider.secrets.clone()).collect(),
-        rotated_secrets: &with_others.flat_map(|provider| provider.rotated_secrets.clone()).collect(),
         timeout,
     };
     let mut texts = BTreeMap::from([(SHARED.to_owned(), templates::shared_template(&stack, codes))]);
@@ -58,8 +89,7 @@ pub(crate) fn render_templates(
             start_batch: provider.manifest.pace.start_batch,
             retention: &provider.retention,
             isolated: isolated.contains(provider.name()),
-            secrets: &provider.secrets,
-            rotated_secrets: &provider.rotated_secrets,
+            secrets: SecretNames { read: &provider.secrets, rotated: &provider.rotated_secrets },
             timeout: LeastTimeout::of(std::iter::once(&provider.manifest)),
         };
         texts.insert(format!("{PROVIDERS}/{}.yaml", provider.name()), templates::provider_template(&stack, codes));

@@ -2,14 +2,22 @@
 //!
 //! A place in a line is `{{NAME}}`; one that takes lines is a line `# {{NAME}}`, whose indentation they get.
 
+mod fill;
+mod isolation;
+mod secrets;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use damper_plugins::package::Architecture;
-use sha2::{Digest, Sha256};
 
 use crate::dashboard;
 use crate::retention::StreamRetention;
 use crate::timeout::LeastTimeout;
+
+use fill::{dedent, fill};
+use isolation::{assigned_text, assignment_variable, denial_of};
+pub(crate) use secrets::{MAX_PROVIDER_NAME, SecretNames};
+use secrets::{ASSUME_ROLES, ROLES_VARIABLE, secrets_role, secrets_statements};
 
 const SHARED: &str = include_str!("templates/shared.yaml");
 const PROVIDER: &str = include_str!("templates/provider.yaml");
@@ -41,10 +49,6 @@ pub(crate) struct SharedStack<'a> {
     pub(crate) providers: &'a BTreeSet<String>,
     /// Those that have functions of their own.
     pub(crate) isolated: &'a BTreeSet<String>,
-    /// The names of the secrets of its providers.
-    pub(crate) secrets: &'a BTreeSet<String>,
-    /// Those of them that the function writes.
-    pub(crate) rotated_secrets: &'a BTreeSet<String>,
     /// The least timeout of its function.
     pub(crate) timeout: LeastTimeout,
 }
@@ -58,9 +62,7 @@ pub(crate) struct Stack<'a> {
     /// Whether it has a function of its own.
     pub(crate) isolated: bool,
     /// The names of its secrets.
-    pub(crate) secrets: &'a BTreeSet<String>,
-    /// Those of them that the function writes.
-    pub(crate) rotated_secrets: &'a BTreeSet<String>,
+    pub(crate) secrets: SecretNames<'a>,
     /// The least timeout of its own function.
     pub(crate) timeout: LeastTimeout,
 }
@@ -85,8 +87,8 @@ pub(crate) fn shared_template(stack: &SharedStack<'_>, codes: &Codes) -> String 
         // All of the zip where none is isolated.
         providers: (!stack.isolated.is_empty()).then_some(stack.providers),
         codes,
-        secrets: stack.secrets,
-        rotated_secrets: stack.rotated_secrets,
+        secrets: ASSUME_ROLES.to_owned(),
+        secrets_variable: ROLES_VARIABLE,
     });
     let blocks = [
         ("PARAMETERS", parameters(codes, "damper", &stack.timeout)),
@@ -94,6 +96,7 @@ pub(crate) fn shared_template(stack: &SharedStack<'_>, codes: &Codes) -> String 
         ("FUNCTION", function),
         ("BUCKET", bucket("Bucket", "!Ref OldVersionDays", EXPIRY)),
         ("DASHBOARD", dashboard::body(stack.first)),
+        ("PROVIDERS", exports(stack.providers.union(stack.isolated))),
     ];
     fill(SHARED, &[], &blocks)
 }
@@ -130,6 +133,11 @@ pub(crate) fn provider_template(stack: &Stack<'_>, codes: &Codes) -> String {
         ]);
     } else {
         blocks.insert("LAST_PARAMETERS", last_parameters());
+        if !stack.secrets.read.is_empty() {
+            // A new role takes seconds until it can be assumed; a mapping takes longer, and begins after it.
+            blocks.insert("NEEDED_BY_MAPPING", "DependsOn: SecretsRole\n".to_owned());
+            blocks.insert("SECRETS_ROLE", secrets_role(stack.provider, &stack.secrets));
+        }
     }
     let blocks: Vec<(&str, String)> = blocks.into_iter().collect();
     fill(PROVIDER, &inline, &blocks)
@@ -189,8 +197,10 @@ struct Function<'a> {
     /// The providers that it works for; none: all that are in the zip.
     providers: Option<&'a BTreeSet<String>>,
     codes: &'a Codes,
-    secrets: &'a BTreeSet<String>,
-    rotated_secrets: &'a BTreeSet<String>,
+    /// Statements of its role: how it gets at secrets.
+    secrets: String,
+    /// The variable that names the roles which may read them; none: its own may.
+    secrets_variable: &'a str,
 }
 
 fn own_function(stack: &Stack<'_>, codes: &Codes) -> String {
@@ -204,8 +214,8 @@ fn own_function(stack: &Stack<'_>, codes: &Codes) -> String {
         access: fill(ACCESS_ISOLATED, &[("PROVIDER", stack.provider.to_owned())], &[]),
         providers: Some(&itself),
         codes,
-        secrets: stack.secrets,
-        rotated_secrets: stack.rotated_secrets,
+        secrets: secrets_statements(&stack.secrets),
+        secrets_variable: "",
     })
 }
 
@@ -222,55 +232,23 @@ fn function(with: &Function<'_>) -> String {
     ];
     let blocks = [
         ("ACCESS", with.access.clone()),
-        ("SECRETS", secrets_statements(with.secrets, with.rotated_secrets)),
+        ("SECRETS", with.secrets.clone()),
+        ("SECRETS_ROLES", with.secrets_variable.to_owned()),
         ("PROVIDERS", with.providers.map(assignment_variable).unwrap_or_default()),
     ];
     dedent(&fill(FUNCTION, &inline, &blocks))
 }
 
-/// The variable that says which of the zip's providers a function works for. A comma alone: for none.
-fn assignment_variable(providers: &BTreeSet<String>) -> String {
-    let names: Vec<&str> = providers.iter().map(String::as_str).collect();
-    let names = if names.is_empty() { ",".to_owned() } else { names.join(",") };
-    format!("DAMPER_PROVIDERS: \"{names}\"\n")
-}
-
-/// Which providers a function works for, in few words that are others for other providers: a version's description, of
-/// which no more than 256 characters are taken.
-fn assigned_text(providers: &BTreeSet<String>) -> String {
-    let names: Vec<&str> = providers.iter().map(String::as_str).collect();
-    match *names {
-        [] => "no provider".to_owned(),
-        [one] => one.to_owned(),
-        _ => {
-            let digest = Sha256::digest(names.join(","));
-            let short: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-            format!("{} providers ({short})", names.len())
-        }
-    }
-}
-
-/// Statements that keep the shared function from what belongs to isolated providers.
-fn denial_of(isolated: &BTreeSet<String>) -> String {
-    if isolated.is_empty() {
-        return String::new();
-    }
-    let keys: String = isolated
-        .iter()
-        .flat_map(|name| [format!("r#{name}#*"), format!("c#{name}"), format!("p#{name}")])
-        .map(|key| format!("        - \"{key}\"\n"))
-        .collect();
-    let objects: String = isolated
-        .iter()
-        .flat_map(|name| [name.clone(), format!("dead-letters/{name}")])
-        .map(|folder| format!("    - !Sub ${{Bucket.Arn}}/{folder}/*\n"))
-        .collect();
-    format!(
-        "# These providers have functions of their own; this function has no access to their data.\n\
-         - Sid: NoRowsOfIsolatedProviders\n  Effect: Deny\n  Action: dynamodb:*\n  Resource: !GetAtt Table.Arn\n  \
-         Condition:\n    ForAnyValue:StringLike:\n      dynamodb:LeadingKeys:\n{keys}\
-         - Sid: NoObjectsOfIsolatedProviders\n  Effect: Deny\n  Action: s3:*\n  Resource:\n{objects}"
-    )
+/// An output for each provider, whose name the provider's stack imports: AWS refuses a shared stack without a provider
+/// for as long as that provider's stack is there. A name's `-` is a `D` in the output's name, which takes none.
+fn exports<'a>(providers: impl Iterator<Item = &'a String>) -> String {
+    let export = |name: &String| {
+        let id = name.replace('-', "D");
+        format!(
+            "Provider{id}: {{ Value: {name}, Export: {{ Name: !Sub \"${{AWS::StackName}}-Provider-{name}\" }} }}\n"
+        )
+    };
+    providers.map(export).collect()
 }
 
 /// A bucket with its policy, as lines of `Resources`. Deleted objects can be restored for some days; `expiry` are
@@ -278,29 +256,6 @@ fn denial_of(isolated: &BTreeSet<String>) -> String {
 fn bucket(name: &str, old_version_days: &str, expiry: &str) -> String {
     let inline = [("BUCKET", name.to_owned()), ("OLD_VERSION_DAYS", old_version_days.to_owned())];
     dedent(&fill(BUCKET, &inline, &[("EXPIRY", expiry.to_owned())]))
-}
-
-/// The right to read these secrets and no other, and to write those that are rotated. Secrets Manager ends each ARN
-/// with six characters of its own.
-fn secrets_statements(secrets: &BTreeSet<String>, rotated: &BTreeSet<String>) -> String {
-    let statement = |id: &str, action: &str, secrets: &BTreeSet<String>| {
-        let arn = |name: &String| match name.starts_with("arn:") {
-            true => format!("    - {name}\n"),
-            false => format!(
-                "    - !Sub arn:${{AWS::Partition}}:secretsmanager:${{AWS::Region}}:${{AWS::AccountId}}\
-                 :secret:{name}-??????\n"
-            ),
-        };
-        let arns: String = secrets.iter().map(arn).collect();
-        match secrets.is_empty() {
-            true => String::new(),
-            false => {
-                format!("- Sid: {id}\n  Effect: Allow\n  Action: secretsmanager:{action}\n  Resource:\n{arns}")
-            }
-        }
-    };
-    let read = statement("Secrets", "GetSecretValue", secrets);
-    read + &statement("RotatedSecrets", "PutSecretValue", rotated)
 }
 
 fn parameters(codes: &Codes, function_name: &str, timeout: &LeastTimeout) -> String {
@@ -337,147 +292,5 @@ fn conditions(codes: &Codes) -> String {
     format!("{choice}{reserved}{signed}")
 }
 
-/// The template with its places filled; a place for lines that gets none goes.
-fn fill(template: &str, inline: &[(&str, String)], blocks: &[(&str, String)]) -> String {
-    let mut filled = String::with_capacity(template.len().saturating_mul(2));
-    for line in template.lines() {
-        let content = line.trim_start();
-        let indentation = line.len().saturating_sub(content.len());
-        let place = content.strip_prefix("# {{").and_then(|rest| rest.strip_suffix("}}"));
-        if let Some(name) = place {
-            let block = blocks.iter().find(|(known, _)| *known == name);
-            filled.push_str(&block.map(|(_, lines)| indent(lines, indentation)).unwrap_or_default());
-            continue;
-        }
-        let mut line = line.to_owned();
-        for (name, value) in inline {
-            line = line.replace(&format!("{{{{{name}}}}}"), value);
-        }
-        filled.push_str(&line);
-        filled.push('\n');
-    }
-    filled
-}
-
-fn indent(lines: &str, spaces: usize) -> String {
-    let indent = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("{:spaces$}{line}\n", "") };
-    lines.lines().map(indent).collect()
-}
-
-/// The lines of a part of `Parameters` or `Resources`, without the two spaces that they have in their file.
-fn dedent(lines: &str) -> String {
-    lines.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn codes() -> Codes {
-        let code = |name: &str| Code { name: format!("damper-{name}-0123.zip"), sha256: "AAAA".to_owned() };
-        Architecture::ALL.map(|architecture| (architecture, code(aws_name(architecture)))).into()
-    }
-
-    fn retention() -> StreamRetention {
-        StreamRetention { closed: Default::default(), hours: 168, record_age: None }
-    }
-
-    fn timeout() -> LeastTimeout {
-        LeastTimeout::of(std::iter::empty())
-    }
-
-    fn shared_stack(secrets: &BTreeSet<String>) -> SharedStack<'_> {
-        const NONE: &BTreeSet<String> = &BTreeSet::new();
-        SharedStack {
-            first: "gleif",
-            providers: NONE,
-            isolated: NONE,
-            secrets,
-            rotated_secrets: NONE,
-            timeout: timeout(),
-        }
-    }
-
-    fn all() -> Vec<String> {
-        let secrets = BTreeSet::from(["gleif/key".to_owned()]);
-        let retention = retention();
-        let stack = |isolated| Stack {
-            provider: "gleif",
-            start_batch: 5,
-            retention: &retention,
-            isolated,
-            secrets: &secrets,
-            rotated_secrets: &secrets,
-            timeout: timeout(),
-        };
-        let shared = shared_template(&shared_stack(&secrets), &codes());
-        vec![shared, provider_template(&stack(false), &codes()), provider_template(&stack(true), &codes())]
-    }
-
-    #[test]
-    fn no_place_is_left_unfilled() {
-        for text in all() {
-            assert!(!text.contains("{{") && !text.contains("}}"), "{text}");
-        }
-    }
-
-    #[test]
-    fn only_bound_secrets_may_be_read() {
-        let none = shared_template(&shared_stack(&BTreeSet::new()), &codes());
-        assert!(!none.contains("secretsmanager"));
-        let one = shared_template(&shared_stack(&BTreeSet::from(["gleif/key".to_owned()])), &codes());
-        assert!(one.contains(":secret:gleif/key-??????\n"), "{one}");
-    }
-
-    #[test]
-    fn only_secrets_with_refresh_tokens_may_be_written() {
-        let secrets = BTreeSet::from(["gleif/key".to_owned(), "gleif/login".to_owned()]);
-        let rotated = BTreeSet::from(["gleif/login".to_owned()]);
-        assert!(!shared_template(&shared_stack(&secrets), &codes()).contains("PutSecretValue"));
-        let stack = SharedStack { rotated_secrets: &rotated, ..shared_stack(&secrets) };
-        let text = shared_template(&stack, &codes());
-        let (_, written) = text.split_once("secretsmanager:PutSecretValue").unwrap();
-        assert!(written.contains(":secret:gleif/login-??????\n") && !written.contains("gleif/key"), "{written}");
-    }
-
-    #[test]
-    fn each_function_works_for_its_own_providers_alone() {
-        let names = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
-        let none = BTreeSet::new();
-        let [with_all, _, alone] = all().try_into().unwrap();
-        assert!(
-            !with_all.contains("DAMPER_PROVIDERS")
-                && !with_all.contains("Effect: Deny\n                Action: dynamodb")
-        );
-        assert!(alone.contains("DAMPER_PROVIDERS: \"gleif\""), "{alone}");
-        let (two, gleif) = (names(&["a", "b"]), names(&["gleif"]));
-        let stack = SharedStack { providers: &two, isolated: &gleif, ..shared_stack(&none) };
-        let without = shared_template(&stack, &codes());
-        assert!(without.contains("DAMPER_PROVIDERS: \"a,b\""), "{without}");
-        assert!(
-            without.contains("- \"r#gleif#*\"") && without.contains("${Bucket.Arn}/dead-letters/gleif/*"),
-            "{without}"
-        );
-        // A version is published only where its description changes, and holds its environment for good.
-        assert!(with_all.contains(", for all providers\n") && alone.contains(", for gleif\n"));
-        let described = |providers: &[&str]| {
-            let providers = names(providers);
-            let text = shared_template(
-                &SharedStack { providers: &providers, isolated: &gleif, ..shared_stack(&none) },
-                &codes(),
-            );
-            text.lines().find(|line| line.contains("compression ${Compression}, for ")).unwrap().to_owned()
-        };
-        assert_ne!(described(&["a", "b"]), described(&["a", "c"]));
-        assert_eq!(described(&["a", "b"]), described(&["b", "a"]));
-        let stack = SharedStack { isolated: &gleif, ..shared_stack(&none) };
-        assert!(shared_template(&stack, &codes()).contains("DAMPER_PROVIDERS: \",\""), "none, which is not all");
-    }
-
-    #[test]
-    fn only_an_isolated_provider_has_a_function_of_its_own() {
-        let [_, with_others, alone] = all().try_into().unwrap();
-        assert!(!with_others.contains("AWS::Lambda::Function") && with_others.contains("${SharedStack}-Live"));
-        assert!(alone.contains("AWS::Lambda::Function\n") && alone.contains("FunctionName: !Ref Live"));
-    }
-}
+mod tests;

@@ -200,7 +200,7 @@ fn next_steps(command: &Package, codes: &Codes, providers: &[PreparedProvider], 
         let more = if count > 1 { "   # and so each provider" } else { "" };
         lines.push(format!(
             "  aws cloudformation deploy --stack-name damper-{name} --template-file \
-                {dist}/{PROVIDERS}/{name}.yaml{more}"
+                {dist}/{PROVIDERS}/{name}.yaml --capabilities CAPABILITY_NAMED_IAM{more}"
         ));
     }
     if !command.remove.is_empty() {

@@ -274,7 +274,7 @@ fn a_secret_that_lambda_cannot_have_is_refused() {
 }
 
 #[test]
-fn the_function_may_read_the_secrets_that_are_bound_and_no_other() {
+fn secrets_are_read_by_the_role_of_the_providers_stack_and_by_no_other() {
     let dir = new_test_dir();
     fs::copy(components().join("demo.wasm"), dir.path().join("demo.wasm")).unwrap();
     let config = format!(
@@ -283,11 +283,13 @@ fn the_function_may_read_the_secrets_that_are_bound_and_no_other() {
     dir.write("damper.toml", config.as_bytes());
     let read = |dir: &TestDir, name: &str| fs::read_to_string(dir.path().join("dist").join(name)).unwrap();
     run_package(&dir, &[]);
-    assert_eq!(read(&dir, "damper.yaml").matches(":secret:damper/demo-??????").count(), 1);
-    assert!(!read(&dir, "providers/demo.yaml").contains("secretsmanager"));
+    assert!(!read(&dir, "damper.yaml").contains("GetSecretValue"));
+    assert!(!read(&dir, "providers/gleif.yaml").contains("GetSecretValue"));
+    insta::assert_snapshot!("demo.yaml", read(&dir, "providers/demo.yaml"));
     run_package(&dir, &["--isolated", "demo"]);
-    assert!(!read(&dir, "damper.yaml").contains("secretsmanager"), "whoever is alone keeps its secrets alone");
-    assert_eq!(read(&dir, "providers/demo.yaml").matches(":secret:damper/demo-??????").count(), 1);
+    let alone = read(&dir, "providers/demo.yaml");
+    assert!(!alone.contains("SecretsRole") && !alone.contains("DAMPER_SECRETS_ROLE"), "{alone}");
+    assert_eq!(alone.matches(":secret:damper/demo-??????").count(), 1);
 }
 
 /// The mutants' crate with a name of its own and wrong as it comes, so that it is built beside them.
@@ -404,16 +406,24 @@ fn the_templates_are_clean_under_cfn_lint() {
     }
     let lint = String::from_utf8(made.stdout).unwrap();
     let dir = new_test_dir();
+    fs::copy(components().join("demo.wasm"), dir.path().join("demo.wasm")).unwrap();
+    let config = format!(
+        "{CONFIG}[providers.demo]\ncomponent = \"demo.wasm\"\nhosts = \"manifest\"\n[providers.demo.credentials.key]\nsecret = \"damper/demo\"\n"
+    );
+    dir.write("damper.toml", config.as_bytes());
     run_package(&dir, &["--isolated", "hostile"]);
     let dist = dir.path().join("dist");
     let output = Command::new(lint.trim())
         .args(["--regions", "eu-central-1", "us-east-1", "--include-checks", "I", "--"])
-        .args(["damper.yaml", "providers/gleif.yaml", "providers/hostile.yaml"].map(|name| dist.join(name)))
+        .args(
+            ["damper.yaml", "providers/demo.yaml", "providers/gleif.yaml", "providers/hostile.yaml"]
+                .map(|name| dist.join(name)),
+        )
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.trim().is_empty(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    eprintln!("stand-ins: cfn-lint checked three templates");
+    eprintln!("stand-ins: cfn-lint checked four templates");
 }
 
 #[test]

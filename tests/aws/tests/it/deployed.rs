@@ -28,7 +28,7 @@ pub(crate) struct Deployed {
     pub(crate) ledger: DynamoLedger,
     /// The name of the function that the provider's stream is mapped to.
     pub(crate) function: String,
-    clients: AwsClients,
+    pub(crate) clients: AwsClients,
     stand_in: &'static StandIn,
     records: String,
     table: String,
@@ -37,21 +37,37 @@ pub(crate) struct Deployed {
     folder: TempDir,
 }
 
-/// The stores, with the rights of a function's role.
+/// The stores, with the rights of a role.
 pub(crate) struct Intruder {
     pub(crate) ledger: DynamoLedger,
     pub(crate) bucket: Arc<dyn ObjectStore>,
+    pub(crate) clients: AwsClients,
 }
 
 impl Deployed {
     /// Package and deploy. `None`: the stand-in cannot be had, which is printed.
     pub(crate) async fn new(is_isolated: bool) -> Option<Self> {
+        Self::deploy(is_isolated, Settings::default(), "").await
+    }
+
+    /// The same, with an API that wants a key, and the key in the secret of this name.
+    pub(crate) async fn with_secret(is_isolated: bool, name: &str, key: &str) -> Option<Self> {
         let stand_in = damper_stand_ins::ministack_with_roles()?;
-        let api = DemoApi::start(Settings::default()).unwrap();
+        let secrets = AwsClients::new(sdk_config(stand_in.endpoint())).secrets();
+        secrets.create_secret().name(name).secret_string(key).send().await.unwrap();
+        let api = Settings { require_key: Some(key.to_owned()), ..Settings::default() };
+        let settings =
+            format!("config.use_key = \"true\"\ncredentials.key = {{ secret = {name:?}, hosts = [\"ORIGIN\"] }}\n");
+        Self::deploy(is_isolated, api, &settings).await
+    }
+
+    async fn deploy(is_isolated: bool, api: Settings, settings: &str) -> Option<Self> {
+        let stand_in = damper_stand_ins::ministack_with_roles()?;
+        let api = DemoApi::start(api).unwrap();
         let clients = AwsClients::new(sdk_config(stand_in.endpoint()));
         let folder = tempfile::tempdir().unwrap();
         let (shared, code) = (unique("damper"), unique("code"));
-        package(folder.path(), &api.url(), &shared, is_isolated);
+        package(folder.path(), &api.url(), &shared, settings, is_isolated);
         upload(&clients, stand_in, folder.path(), &code).await;
 
         let name = |what: &str, value: &str| json!({ "ParameterKey": what, "ParameterValue": value });
@@ -77,10 +93,27 @@ impl Deployed {
     /// broke out of its sandbox. A user, since the role itself is Lambda's alone.
     pub(crate) fn intruder(&self, is_isolated: bool) -> Intruder {
         let stack = if is_isolated { format!("{}-demo", self.shared) } else { self.shared.clone() };
-        let resource = json!({ "StackName": stack, "LogicalResourceId": "FunctionRole" });
+        self.with_rights_of(&stack, "FunctionRole", "damper")
+    }
+
+    /// Somebody who may do what the role for the provider's secrets may.
+    pub(crate) fn secrets_reader(&self) -> Intruder {
+        self.with_rights_of(&format!("{}-demo", self.shared), "SecretsRole", "secrets")
+    }
+
+    /// The ARN of the role for the provider's secrets, as the function makes it from its environment.
+    pub(crate) fn secrets_role(&self) -> String {
+        let function = json!({ "FunctionName": self.shared });
+        let function = call(self.stand_in, "lambda", "get_function_configuration", &function);
+        let pattern = function["Environment"]["Variables"]["DAMPER_SECRETS_ROLE"].as_str().unwrap();
+        pattern.replace("{provider}", "demo")
+    }
+
+    fn with_rights_of(&self, stack: &str, role: &str, policy: &str) -> Intruder {
+        let resource = json!({ "StackName": stack, "LogicalResourceId": role });
         let role = call(self.stand_in, "cloudformation", "describe_stack_resource", &resource);
         let role = role["StackResourceDetail"]["PhysicalResourceId"].as_str().unwrap();
-        let policy = json!({ "RoleName": role, "PolicyName": "damper" });
+        let policy = json!({ "RoleName": role, "PolicyName": policy });
         let policy = call(self.stand_in, "iam", "get_role_policy", &policy)["PolicyDocument"].to_string();
         let user = unique("intruder");
         call(self.stand_in, "iam", "create_user", &json!({ "UserName": user }));
@@ -90,8 +123,9 @@ impl Deployed {
         let text = |name: &str| key[name].as_str().unwrap();
         let config = with_access_key(self.clients.config(), text("AccessKeyId"), text("SecretAccessKey"));
         let bucket: Arc<dyn ObjectStore> = Arc::new(bucket(&config, &self.records).unwrap());
-        let ledger = DynamoLedger::new(AwsClients::new(config).dynamodb(), &*self.table, Arc::clone(&bucket));
-        Intruder { ledger, bucket }
+        let clients = AwsClients::new(config);
+        let ledger = DynamoLedger::new(clients.dynamodb(), &*self.table, Arc::clone(&bucket));
+        Intruder { ledger, bucket, clients }
     }
 
     /// Invoke the function's alias.
@@ -151,11 +185,12 @@ fn line(text: &str) -> LogLine {
 }
 
 /// Write a damper.toml and package what it names.
-fn package(folder: &Path, api: &str, function: &str, is_isolated: bool) {
+fn package(folder: &Path, api: &str, function: &str, settings: &str, is_isolated: bool) {
     let toml = format!(
         "[aws]\nfunction = {function:?}\n[providers.demo]\ncomponent = {:?}\nhosts = \"manifest\"\nprivate = [{api:?}]\n\
-         config.base_url = {api:?}\n",
-        package::demo()
+         config.base_url = {api:?}\n{}",
+        package::demo(),
+        settings.replace("ORIGIN", api)
     );
     std::fs::write(folder.join("damper.toml"), toml).unwrap();
     std::fs::write(folder.join("bootstrap"), package::bootstrap_for_packaging()).unwrap();
@@ -180,7 +215,7 @@ async fn upload(clients: &AwsClients, stand_in: &StandIn, folder: &Path, code: &
 /// Does the same as `aws cloudformation deploy`. Answers the stack's outputs.
 async fn deploy(stand_in: &StandIn, stack: &str, template: &Path, parameters: &[Value]) -> Value {
     let template = std::fs::read_to_string(template).unwrap();
-    let capabilities = json!(["CAPABILITY_IAM"]);
+    let capabilities = json!(["CAPABILITY_NAMED_IAM"]);
     let created = json!({
         "StackName": stack, "TemplateBody": template, "Parameters": parameters, "Capabilities": capabilities
     });
