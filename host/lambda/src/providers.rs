@@ -127,14 +127,17 @@ impl PackagedProviders {
         let settings =
             ProviderSettings::from_toml(&packaged.settings).map_err(|error| unusable(error.problem.clone()))?;
         let place = Place::File(Path::new(SETTINGS));
-        let sources = SecretSources { backends: SecretBackends::SecretsManager, find: &|place| self.secret(name, place) };
+        let sources =
+            SecretSources { backends: SecretBackends::SecretsManager, find: &|place| self.secret(name, place) };
         bind(&packaged.manifest, &settings, place, sources)
             .map_err(|error| unusable(format!("{error}; {}", error.hint())))
     }
 
     fn secret(&self, provider: &str, place: &SecretPlace) -> Result<FoundSecret, SecretPlaceError> {
         match place {
-            SecretPlace::SecretsManager(name) => Ok(FoundSecret { source: (self.secrets)(provider, name), known: None }),
+            SecretPlace::SecretsManager(name) => {
+                Ok(FoundSecret { source: (self.secrets)(provider, name), known: None })
+            }
             SecretPlace::Environment(_) | SecretPlace::File(_) => Err(SecretPlaceError {
                 problem: format!("names {place}, which does not exist in Lambda"),
                 hint: "name a secret of AWS Secrets Manager: secret = \"...\"; then package and deploy again"

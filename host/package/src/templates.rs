@@ -14,10 +14,10 @@ use crate::dashboard;
 use crate::retention::StreamRetention;
 use crate::timeout::LeastTimeout;
 
-use fill::{dedent, fill};
+use fill::{dedent, fill, indent};
 use isolation::{assigned_text, assignment_variable, denial_of};
-pub(crate) use secrets::{MAX_PROVIDER_NAME, SecretNames};
 use secrets::{ASSUME_ROLES, ROLES_VARIABLE, secrets_role, secrets_statements};
+pub(crate) use secrets::{MAX_PROVIDER_NAME, SecretNames};
 
 const SHARED: &str = include_str!("templates/shared.yaml");
 const PROVIDER: &str = include_str!("templates/provider.yaml");
@@ -93,6 +93,8 @@ pub(crate) fn shared_template(stack: &SharedStack<'_>, codes: &Codes) -> String 
     let blocks = [
         ("PARAMETERS", parameters(codes, "damper", &stack.timeout)),
         ("CONDITIONS", conditions(codes)),
+        ("RULES", RULES.to_owned()),
+        ("LINT", LINT.to_owned()),
         ("FUNCTION", function),
         ("BUCKET", bucket("Bucket", "!Ref OldVersionDays", EXPIRY)),
         ("DASHBOARD", dashboard::body(stack.first)),
@@ -125,6 +127,8 @@ pub(crate) fn provider_template(stack: &Stack<'_>, codes: &Codes) -> String {
         blocks.extend([
             ("PARAMETERS", parameters(codes, &format!("damper-{}", stack.provider), &stack.timeout)),
             ("CONDITIONS", conditions(codes)),
+            ("RULES", RULES.to_owned()),
+            ("METADATA", format!("Metadata:\n{}\n", indent(LINT, 2))),
             (
                 "FUNCTION",
                 format!("{}{FAILED_BATCHES}{}", own_function(stack, codes), bucket("FailedBatches", "30", "")),
@@ -132,8 +136,10 @@ pub(crate) fn provider_template(stack: &Stack<'_>, codes: &Codes) -> String {
             ("OUTPUTS", ROLLBACK.to_owned()),
         ]);
     } else {
-        blocks.insert("LAST_PARAMETERS", last_parameters());
-        if !stack.secrets.read.is_empty() {
+        let has_role = !stack.secrets.read.is_empty();
+        blocks.insert("LAST_PARAMETERS", last_parameters(has_role));
+        if has_role {
+            blocks.insert("CONDITIONS", HAS_BOUNDARY.to_owned());
             // A new role takes seconds until it can be assumed; a mapping takes longer, and begins after it.
             blocks.insert("NEEDED_BY_MAPPING", "DependsOn: SecretsRole\n".to_owned());
             blocks.insert("SECRETS_ROLE", secrets_role(stack.provider, &stack.secrets));
@@ -142,6 +148,27 @@ pub(crate) fn provider_template(stack: &Stack<'_>, codes: &Codes) -> String {
     let blocks: Vec<(&str, String)> = blocks.into_iter().collect();
     fill(PROVIDER, &inline, &blocks)
 }
+
+const HAS_BOUNDARY: &str = "HasBoundary: !Not [!Equals [!Ref PermissionsBoundary, \"\"]]\n";
+
+/// The exception for cfn-lint that a template with a function needs.
+const LINT: &str = "\
+cfn-lint:
+  config:
+    ignore_checks:
+      - W1033 # it reads the empty default of SecurityGroupIds as an id; empty means no VPC
+";
+
+/// What AWS checks of the parameters together.
+const RULES: &str = "\
+Rules:
+  VpcNeedsBoth:
+    RuleCondition: !Not [!Equals [!Ref SubnetIds, \"\"]]
+    Assertions:
+      - Assert: !Not [!Equals [!Ref SecurityGroupIds, \"\"]]
+        AssertDescription: SubnetIds needs SecurityGroupIds, too.
+
+";
 
 /// Records and dead letters are deleted after some days, where the operator wants that.
 const EXPIRY: &str = "\
@@ -244,9 +271,7 @@ fn function(with: &Function<'_>) -> String {
 fn exports<'a>(providers: impl Iterator<Item = &'a String>) -> String {
     let export = |name: &String| {
         let id = name.replace('-', "D");
-        format!(
-            "Provider{id}: {{ Value: {name}, Export: {{ Name: !Sub \"${{AWS::StackName}}-Provider-{name}\" }} }}\n"
-        )
+        format!("Provider{id}: {{ Value: {name}, Export: {{ Name: !Sub \"${{AWS::StackName}}-Provider-{name}\" }} }}\n")
     };
     providers.map(export).collect()
 }
@@ -271,9 +296,10 @@ fn parameters(codes: &Codes, function_name: &str, timeout: &LeastTimeout) -> Str
     dedent(&fill(PARAMETERS, &inline, &[]))
 }
 
-/// The parameters that every stack has, which stand last: `KmsKeyArn` and `AlarmTopic`.
-fn last_parameters() -> String {
-    let start = PARAMETERS.find("  KmsKeyArn:").unwrap_or_default();
+/// The parameters that every stack has, which stand last: `KmsKeyArn` and `AlarmTopic`; before them that of a role.
+fn last_parameters(has_role: bool) -> String {
+    let first = if has_role { "  PermissionsBoundary:" } else { "  KmsKeyArn:" };
+    let start = PARAMETERS.find(first).unwrap_or_default();
     dedent(PARAMETERS.get(start..).unwrap_or_default())
 }
 
@@ -289,7 +315,8 @@ fn conditions(codes: &Codes) -> String {
     let reserved = "HasReservedConcurrency: !Not [!Equals [!Ref ReservedConcurrency, 0]]\n";
     let choice = if codes.len() > 1 { "OnArm64: !Equals [!Ref Architecture, arm64]\n" } else { "" };
     let signed = "HasCodeSigning: !Not [!Equals [!Ref CodeSigningConfigArn, \"\"]]\n";
-    format!("{choice}{reserved}{signed}")
+    let network = "InVpc: !Not [!Equals [!Ref SubnetIds, \"\"]]\n";
+    format!("{choice}{reserved}{signed}{network}{HAS_BOUNDARY}")
 }
 
 #[cfg(test)]
