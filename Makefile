@@ -126,7 +126,7 @@ CONFIG ?= $(if $(wildcard damper.toml),damper.toml,providers/damper.toml)
 package: damper ## Package providers for AWS into dist (CONFIG=damper.toml PROVIDERS="gleif ..." ARGS="--arch arm64").
 	@$(DAMPER) package --config $(CONFIG) $(PROVIDERS) $(ARGS)
 
-check-templates: ## Check the templates of `make package` with cfn-lint, and with checkov and cfn-guard if installed (DIST=dist).
+check-templates: ## Check the templates of `make package` with cfn-lint, and with checkov, cfn-guard and terraform if installed (DIST=dist).
 	@sh tests/templates/check.sh $(or $(DIST),dist) $(TARGET)
 
 test-dynamodb-local: ## Test the ledger against AWS's DynamoDB Local (DYNAMODB_LOCAL=DIR, or DYNAMODB_LOCAL_URL=http://127.0.0.1:8000).

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Checks what `damper package` wrote with cfn-lint, checkov and AWS's rules for cfn-guard. `make check-templates` runs it after `make package`.
+# Checks what `damper package` wrote with cfn-lint, checkov and AWS's rules for cfn-guard, and the Terraform modules with terraform.
+# `make check-templates` runs it after `make package`.
 #
 #     sh tests/templates/check.sh dist target
 #
@@ -30,5 +31,23 @@ if command -v cfn-guard >/dev/null 2>&1 && [ -n "${GUARD_RULES:-}" ]; then
     echo "templates: cfn-guard finds nothing"
 else
     left_out="$left_out cfn-guard (cargo install --locked cfn-guard@3.2.1, and GUARD_RULES)"
+fi
+
+# The modules are validated in a copy: terraform writes a lock file and its plugins beside them.
+if command -v terraform >/dev/null 2>&1; then
+    modules=$here/../../packaging/terraform
+    terraform fmt -check -recursive "$modules"
+    copy=$(mktemp -d)
+    trap 'rm -rf "$copy"' EXIT
+    cp -R "$modules"/. "$copy"
+    if terraform -chdir="$copy/example" init -backend=false -input=false >"$copy/init.log" 2>&1; then
+        terraform -chdir="$copy/example" validate
+        terraform -chdir="$copy/example" test
+        echo "templates: terraform finds nothing"
+    else
+        left_out="$left_out terraform's provider hashicorp/aws, so the modules' format alone is checked"
+    fi
+else
+    left_out="$left_out terraform"
 fi
 [ -z "$left_out" ] || echo "templates: not installed:$left_out"

@@ -14,6 +14,7 @@ use crate::error::PackagingError;
 use crate::prepared_provider::PreparedProvider;
 use crate::stacks::render_templates;
 use crate::templates::{Codes, aws_name};
+use crate::terraform;
 use crate::zips::{code_of, zip_name};
 
 /// The change of a file, and the reason.
@@ -66,7 +67,7 @@ pub(crate) fn outcomes(
     }
     for (name, text) in render_templates(providers, isolated, &codes) {
         // If a zip changes, so does its digest, which each template of a function names.
-        let names_code = text.contains("CodeSha256");
+        let names_code = text.contains("CodeSha256") || name == terraform::VARIABLES;
         let change = match dist.compare(&name, text.as_bytes())? {
             Change::Unchanged if names_code && !all_unchanged => Change::Changed,
             change => change,

@@ -1,4 +1,5 @@
-//! From components to what is deployed to AWS: one zip for each architecture, and the stacks' templates.
+//! From components to what is deployed to AWS: one zip for each architecture, the stacks' templates, and the inputs of
+//! the Terraform modules.
 //!
 //! [`PreparedProvider`] is a component that can run in Lambda as the operator set it up. [`Packaging`] puts several of
 //! them into the zips with `bootstrap`, Lambda's program, and writes the zips and the templates into a folder
@@ -19,6 +20,7 @@ mod removals;
 mod retention;
 mod stacks;
 mod templates;
+mod terraform;
 mod timeout;
 mod zips;
 

@@ -6,6 +6,7 @@ use crate::dist::PROVIDERS;
 use crate::error::PackagingError;
 use crate::prepared_provider::PreparedProvider;
 use crate::templates::{self, Codes, MAX_PROVIDER_NAME, SecretNames, SharedStack, Stack};
+use crate::terraform;
 use crate::timeout::LeastTimeout;
 
 /// The shared stack's template.
@@ -42,12 +43,10 @@ pub fn select_isolated(named: &[String], providers: &[PreparedProvider]) -> Resu
 ///
 /// # Errors
 /// If there are too many for one shared stack, or the role of one would have too long a name.
-pub(crate) fn check_limits(
-    providers: &[PreparedProvider],
-    isolated: &BTreeSet<String>,
-) -> Result<(), PackagingError> {
+pub(crate) fn check_limits(providers: &[PreparedProvider], isolated: &BTreeSet<String>) -> Result<(), PackagingError> {
     if providers.len() > MAX_PROVIDERS {
-        let what = format!("{} providers are more than a shared stack takes, which is {MAX_PROVIDERS}", providers.len());
+        let what =
+            format!("{} providers are more than a shared stack takes, which is {MAX_PROVIDERS}", providers.len());
         let hint = "package some of them into another shared stack, with an --output of its own";
         return Err(PackagingError::input(what, hint));
     }
@@ -62,13 +61,16 @@ pub(crate) fn check_limits(
                 "{name} has secrets and a name of more than {MAX_PROVIDER_NAME} characters, too many for the name of \
                  the role that reads them"
             );
-            Err(PackagingError::input(what, format!("shorten the name, or give it a function of its own: --isolated {name}")))
+            Err(PackagingError::input(
+                what,
+                format!("shorten the name, or give it a function of its own: --isolated {name}"),
+            ))
         }
         None => Ok(()),
     }
 }
 
-/// All templates by their names.
+/// All templates, and the inputs of Terraform, by their names.
 pub(crate) fn render_templates(
     providers: &[PreparedProvider],
     isolated: &BTreeSet<String>,
@@ -82,7 +84,10 @@ pub(crate) fn render_templates(
         isolated,
         timeout,
     };
-    let mut texts = BTreeMap::from([(SHARED.to_owned(), templates::shared_template(&stack, codes))]);
+    let mut texts = BTreeMap::from([
+        (SHARED.to_owned(), templates::shared_template(&stack, codes)),
+        (terraform::VARIABLES.to_owned(), terraform::variables(providers, isolated, codes)),
+    ]);
     for provider in providers {
         let stack = Stack {
             provider: provider.name(),

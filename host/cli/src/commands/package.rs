@@ -31,6 +31,7 @@ It writes into the folder dist:
   damper-x86_64.zip, damper-arm64.zip   the function's code: `bootstrap` and the compiled providers
   damper.yaml                           shared: function, role, table, bucket, alarms, dashboard
   providers/NAME.yaml                   a stack for each provider: stream, mapping, alarms
+  damper.tfvars.json                    the inputs of the Terraform modules
 
 The same input gives the same bytes. A function runs only the providers of its zip, so package all
 of them each time: a package that would drop a provider of the folder is refused, unless --remove

@@ -204,7 +204,9 @@ fn a_provider_is_removed_on_purpose() {
     assert!(told.starts_with("exit code 0\n") && told.contains("delete the stacks of hostile"), "{told}");
     let files = read_dist(&dir);
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
-    assert_eq!(names, ["damper-arm64.zip", "damper-x86_64.zip", "damper.yaml", "providers/gleif.yaml"]);
+    let expected =
+        ["damper-arm64.zip", "damper-x86_64.zip", "damper.tfvars.json", "damper.yaml", "providers/gleif.yaml"];
+    assert_eq!(names, expected);
     let packed = unzip(&dir.path().join("dist/damper-arm64.zip"));
     assert!(!packed.keys().any(|path| path.contains("hostile")), "{:?}", packed.keys());
     let again = run_package(&dir, &["gleif", "--remove", "hostile"]);
