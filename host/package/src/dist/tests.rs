@@ -142,7 +142,7 @@ fn a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one() {
     assert!(dist.providers().is_err());
     let closed = folder.path().join("closed");
     fs::create_dir(&closed).unwrap();
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     // Root reads it all the same.
     if closed.read_dir().is_err() {
         assert!(Dist::new(&closed).providers().is_err());
