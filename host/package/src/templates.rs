@@ -159,7 +159,7 @@ cfn-lint:
       - W1033 # it reads the empty default of SecurityGroupIds as an id; empty means no VPC
 ";
 
-/// What AWS checks of the parameters together.
+/// The checks of several parameters together, which AWS makes before a deployment.
 const RULES: &str = "\
 Rules:
   VpcNeedsBoth:

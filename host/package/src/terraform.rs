@@ -1,5 +1,4 @@
-//! The inputs of the Terraform modules in `packaging/terraform`: what a package says to them, as the value of their
-//! variable `package`. Pure.
+//! The inputs of the Terraform modules in `packaging/terraform`: the value of their variable `package`. Pure.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +14,7 @@ use crate::zips::zip_name;
 /// The file of variables, for `terraform apply -var-file`.
 pub(crate) const VARIABLES: &str = "damper.tfvars.json";
 
-/// What the modules take from a package.
+/// The variable `package` of the modules, as a file.
 pub(crate) fn variables(providers: &[PreparedProvider], isolated: &BTreeSet<String>, codes: &Codes) -> String {
     let code: Map<String, Value> = codes
         .iter()

@@ -14,7 +14,7 @@ terraform {
 }
 
 variable "package" {
-  description = "What `damper package` wrote into damper.tfvars.json."
+  description = "The package, from damper.tfvars.json, which `damper package` writes."
   type        = any
 }
 

@@ -15,7 +15,7 @@ variable "shared" {
 }
 
 variable "settings" {
-  description = "What `damper package` wrote of this provider into damper.tfvars.json."
+  description = "The provider's settings, from damper.tfvars.json, which `damper package` writes."
   type = object({
     batch_size         = number
     isolated           = bool

@@ -1,5 +1,5 @@
 output "shared" {
-  description = "What the module `provider` needs of this one."
+  description = "The inputs of the module `provider` from this one."
   value = {
     bucket_arn        = aws_s3_bucket.records.arn
     function_role_arn = aws_iam_role.function.arn

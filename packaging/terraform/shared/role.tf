@@ -1,4 +1,4 @@
-# What the function may do. The statements have the names that they have in the CloudFormation template.
+# The permissions of the function. The statements have the names that they have in the CloudFormation template.
 
 data "aws_iam_policy_document" "trust" {
   statement {

@@ -1,5 +1,5 @@
 variable "package" {
-  description = "What `damper package` wrote into damper.tfvars.json: the zips, the providers and the dashboard."
+  description = "The package, from damper.tfvars.json, which `damper package` writes: the zips, the providers and the dashboard."
   type = object({
     code = map(object({
       file   = string

@@ -112,7 +112,7 @@ fn a_run_that_was_killed_while_it_wrote_changed_nothing_and_its_leftovers_go() {
     let folder = tempfile::tempdir().unwrap();
     let dist = Dist::new(folder.path());
     write(&dist, &files(&OLD, "old"), &[]).unwrap();
-    // What a kill leaves: files that were written, and never came into their places.
+    // A kill leaves this: files that were written, and never came into their places.
     let new = BTreeMap::from([("damper.yaml", b"half".as_slice()), ("providers/c.yaml", b"half")]);
     std::mem::forget(Staging::write(folder.path(), &new).unwrap());
     for name in OLD {

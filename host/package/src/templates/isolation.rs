@@ -1,4 +1,4 @@
-//! What isolation means in the templates: the assignment of providers to functions, and the denials between them.
+//! Isolation in the templates: the assignment of providers to functions, and the denials between them.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Who may read which secrets: the shared function assumes a role for each provider, which is in the provider's stack;
+//! The permissions to read secrets: the shared function assumes a role for each provider, which is in the provider's stack;
 //! the function of an isolated provider reads them itself.
 
 use std::collections::BTreeSet;
@@ -11,8 +11,8 @@ const SECRETS_ROLE: &str = include_str!("secrets-role.yaml");
 /// behind it, and at most 64 characters.
 pub(crate) const MAX_PROVIDER_NAME: usize = 40;
 
-/// The shared function's part of the bargain: it may ask for each provider's role, whose trust policy names it. No
-/// secret is listed here, so this does not grow.
+/// The statement of the shared function's role: it may assume each provider's role, if that role's trust policy names
+/// it. No secret is listed here, so the policy does not grow.
 pub(super) const ASSUME_ROLES: &str = "\
 # Each provider's stack has a role that may read the secrets of this provider and no other.
 - Sid: SecretsOfProviders

@@ -88,6 +88,14 @@ fn the_functions_policy_does_not_grow_with_its_providers() {
     assert!(policy(1).len() < 10_240, "{}", policy(1).len());
 }
 
+/// `aws cloudformation deploy` takes a template of 51,200 bytes without a bucket for it.
+#[test]
+fn the_shared_template_of_fifty_providers_is_deployed_without_a_bucket_for_it() {
+    let providers: BTreeSet<String> = (0..50).map(|number| format!("a-long-provider-name-{number}")).collect();
+    let text = shared_template(&SharedStack { providers: &providers, ..shared_stack() }, &codes());
+    assert!(text.len() <= 51_200, "{}", text.len());
+}
+
 #[test]
 fn a_shared_stack_without_a_provider_is_refused_while_its_stack_is_there() {
     let (two, one) = (names(&["sec-edgar", "gleif"]), names(&["demo"]));
