@@ -40,6 +40,14 @@ fn new_test_dir() -> TestDir {
     dir
 }
 
+/// Adds the demo provider, with a secret for its credential.
+fn add_provider_with_secret(dir: &TestDir) {
+    fs::copy(components().join("demo.wasm"), dir.path().join("demo.wasm")).unwrap();
+    let demo = "[providers.demo]\ncomponent = \"demo.wasm\"\nhosts = \"manifest\"\n";
+    let key = "[providers.demo.credentials.key]\nsecret = \"damper/demo\"\n";
+    dir.write("damper.toml", format!("{CONFIG}{demo}{key}").as_bytes());
+}
+
 /// The folder in which `make components` puts them: tests run from `<target>/<profile>/deps`.
 fn components() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("components")
@@ -278,11 +286,7 @@ fn a_secret_that_lambda_cannot_have_is_refused() {
 #[test]
 fn secrets_are_read_by_the_role_of_the_providers_stack_and_by_no_other() {
     let dir = new_test_dir();
-    fs::copy(components().join("demo.wasm"), dir.path().join("demo.wasm")).unwrap();
-    let config = format!(
-        "{CONFIG}[providers.demo]\ncomponent = \"demo.wasm\"\nhosts = \"manifest\"\n[providers.demo.credentials.key]\nsecret = \"damper/demo\"\n"
-    );
-    dir.write("damper.toml", config.as_bytes());
+    add_provider_with_secret(&dir);
     let read = |dir: &TestDir, name: &str| fs::read_to_string(dir.path().join("dist").join(name)).unwrap();
     run_package(&dir, &[]);
     assert!(!read(&dir, "damper.yaml").contains("GetSecretValue"));
@@ -408,11 +412,7 @@ fn the_templates_are_clean_under_cfn_lint() {
     }
     let lint = String::from_utf8(made.stdout).unwrap();
     let dir = new_test_dir();
-    fs::copy(components().join("demo.wasm"), dir.path().join("demo.wasm")).unwrap();
-    let config = format!(
-        "{CONFIG}[providers.demo]\ncomponent = \"demo.wasm\"\nhosts = \"manifest\"\n[providers.demo.credentials.key]\nsecret = \"damper/demo\"\n"
-    );
-    dir.write("damper.toml", config.as_bytes());
+    add_provider_with_secret(&dir);
     run_package(&dir, &["--isolated", "hostile"]);
     let dist = dir.path().join("dist");
     let output = Command::new(lint.trim())

@@ -1,5 +1,5 @@
-//! The permissions to read secrets: the shared function assumes a role for each provider, which is in the provider's stack;
-//! the function of an isolated provider reads them itself.
+//! The permissions to read secrets. The shared function assumes a role for each provider, which is in the provider's
+//! stack; the function of an isolated provider reads its secrets itself.
 
 use std::collections::BTreeSet;
 
