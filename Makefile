@@ -11,7 +11,7 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 COMPONENTS := $(TARGET)/components
 
 .PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control bench-hostile bench-orders fmt clippy doc docs book deny sbom components \
-	guests languages cases damper bootstrap package check-templates test-dynamodb-local fixture bindings release-contract clean
+	guests languages cases damper bootstrap package check-templates test-dynamodb-local test-registry fixture bindings release-contract clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -137,6 +137,9 @@ test-dynamodb-local: ## Test the ledger against AWS's DynamoDB Local (DYNAMODB_L
 		echo "        or, if one is running: make test-dynamodb-local DYNAMODB_LOCAL_URL=http://127.0.0.1:8000" >&2; exit 2; }
 	DYNAMODB_LOCAL="$(if $(DYNAMODB_LOCAL),$(abspath $(DYNAMODB_LOCAL)))" DYNAMODB_LOCAL_URL="$(DYNAMODB_LOCAL_URL)" \
 		$(CARGO) test --workspace --all-features --test it -- --ignored dynamodb_local
+
+test-registry: ## Test push and pull against CNCF's registry, which Go builds once, and with wkg and cosign if installed.
+	$(CARGO) test --workspace --all-features --test it -- --ignored --nocapture cncf_distribution
 
 components: damper guests languages ## Compile the providers and the test components.
 

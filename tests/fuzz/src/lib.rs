@@ -5,6 +5,7 @@
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a target tells what is wrong by panicking")]
 
+mod artifact;
 mod case;
 mod component_file;
 mod control_item;
@@ -20,6 +21,7 @@ mod scrubber;
 mod settings;
 mod spelling;
 
+pub use artifact::artifact;
 pub use case::case;
 pub use component_file::component_file;
 pub use control_item::control_item;
@@ -35,7 +37,8 @@ pub use settings::settings;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `fuzz/corpus` and of its program.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
+    ("artifact", artifact),
     ("case", case),
     ("component_file", component_file),
     ("control_item", control_item),

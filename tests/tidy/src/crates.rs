@@ -6,7 +6,7 @@ use crate::Finding;
 use crate::tree::Source;
 
 /// The crates of `host/`, and those of them that each may use: data and decisions in the core, effects around it.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("host/core", &[]),
     ("host/hardening", &[]),
     ("host/plugins", &["core"]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("host/workbench", &["core", "plugins"]),
     ("host/toolchain", &["core", "plugins"]),
     ("host/package", &["core", "plugins", "toolchain"]),
+    ("host/registry", &["core"]),
     ("host/lambda", &["aws", "core", "hardening", "plugins"]),
     (
         "host/cli",
@@ -29,6 +30,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "local",
             "package",
             "plugins",
+            "registry",
             "runner",
             "sim",
             "toolchain",

@@ -14,14 +14,17 @@
 //! [`chaos`] is a proxy that a test puts before one of them: it loses answers, repeats requests, and the like.
 //!
 //! Beside these there is AWS's own Runtime Interface Emulator ([`rie()`]), built with Go, and AWS's DynamoDB Local
-//! ([`dynamodb_local()`]), where somebody has it.
+//! ([`dynamodb_local()`]), where somebody has it; and registries for components, built with Go too: [`crane()`], which
+//! is also a client, and [`distribution()`], CNCF's own, which takes a few minutes to build.
 #![allow(clippy::panic, clippy::expect_used, reason = "test support fails by panicking")]
 
 pub mod chaos;
 mod dynamodb_local;
 mod environment;
+mod go;
 mod once;
 mod python;
+mod registries;
 mod resources;
 mod rie;
 mod sdk;
@@ -34,6 +37,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use dynamodb_local::dynamodb_local;
 pub use python::python;
+pub use registries::{RunningRegistry, crane, distribution};
 pub use resources::{create_ledger_table, create_stream};
 pub use rie::rie;
 pub use sdk::{ACCESS_KEY, REGION, sdk_config, with_access_key};
