@@ -11,6 +11,8 @@ use crate::commands::{
     build, compile_component, config, dead_letters, doctor, export, feed, fetch, inspect, lock, new, pause, replay,
     resume, run, simulate, status, test, wasm_runner,
 };
+#[cfg(feature = "registry")]
+use crate::commands::{pull, push, verify};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -32,7 +34,8 @@ Exit codes:
   2  the command line is wrong
   3  a provider is stopped (its breaker is open) and needs an operator
   4  bad input: a file, an id, a manifest, damper.toml or a component
-  5  a storage failure: the database, the output folder or the disk; with --aws an AWS service
+  5  a storage failure: the database, the output folder or the disk; with --aws an AWS service;
+     in push, pull and verify the registry
   6  work is left: a signal stopped the run, the window is closed, the day's quota is spent, or
      items wait more than five minutes for their next attempt; run again
 A second signal ends the program at once. The exit code is then 128 plus the signal's number (130
@@ -46,6 +49,8 @@ Environment:
                 hardening layers to turn off in run and fetch: no-files, no-system-calls, no-dumps;
                 off turns off all of them
   DAMPER_LOG    the level or filter of the log on standard error, such as debug; default warn
+  DOCKER_CONFIG the folder of docker's config.json, for credentials in push, pull and verify;
+                default ~/.docker
   NO_COLOR      no colours";
 
 /// Fetch records from third-party APIs through WebAssembly providers, once a day and within each API's limits.
@@ -81,6 +86,12 @@ pub(crate) enum Command {
     Simulate(simulate::Simulate),
     #[cfg(feature = "package")]
     Package(package::Package),
+    #[cfg(feature = "registry")]
+    Push(push::Push),
+    #[cfg(feature = "registry")]
+    Pull(pull::Pull),
+    #[cfg(feature = "registry")]
+    Verify(verify::Verify),
     #[command(hide = true)]
     WasmRunner(wasm_runner::WasmRunner),
     #[command(hide = true)]

@@ -14,12 +14,20 @@ pub(crate) mod new;
 #[cfg(feature = "package")]
 pub(crate) mod package;
 pub(crate) mod pause;
+#[cfg(feature = "registry")]
+pub(crate) mod pull;
+#[cfg(feature = "registry")]
+pub(crate) mod push;
+#[cfg(feature = "registry")]
+mod registry;
 pub(crate) mod replay;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod test;
+#[cfg(feature = "registry")]
+pub(crate) mod verify;
 pub(crate) mod wasm_runner;
 
 use crate::args::Command;
@@ -51,6 +59,12 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Simulate(command) => simulate::run(&command, context),
         #[cfg(feature = "package")]
         Command::Package(command) => package::run(&command, context),
+        #[cfg(feature = "registry")]
+        Command::Push(command) => push::run(&command, context),
+        #[cfg(feature = "registry")]
+        Command::Pull(command) => pull::run(&command, context),
+        #[cfg(feature = "registry")]
+        Command::Verify(command) => verify::run(&command, context),
         Command::WasmRunner(command) => wasm_runner::run(&command, context),
         Command::CompileComponent(command) => Ok(compile_component::run(&command)),
     }

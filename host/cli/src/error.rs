@@ -21,6 +21,8 @@ use damper_package::PackagingError;
 use damper_plugins::HostError;
 use damper_plugins::component_file::ComponentFileError;
 use damper_plugins::settings::BindingError;
+#[cfg(feature = "registry")]
+use damper_registry::{Cause, RegistryError};
 use damper_runner::RunError;
 use damper_toolchain::{ToolchainError, untrusted_hint};
 
@@ -120,6 +122,10 @@ pub(crate) enum CliError {
     #[cfg(feature = "aws")]
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
+    /// A registry cannot be used, or what it has.
+    #[cfg(feature = "registry")]
+    #[error(transparent)]
+    Registry(Box<RegistryError>),
     /// A stream cannot be fed like this; it says what to do.
     #[error("{0}")]
     NotFed(String),
@@ -212,6 +218,11 @@ impl CliError {
             Self::Deployment(DeploymentError::Failed { .. }) => Exit::Storage,
             #[cfg(feature = "aws")]
             Self::Deployment(_) => Exit::BadInput,
+            #[cfg(feature = "registry")]
+            Self::Registry(error) => match error.cause() {
+                Cause::Input => Exit::BadInput,
+                Cause::Service | Cause::Folder => Exit::Storage,
+            },
             Self::Host(HostError::CacheDir { .. }) => Exit::Storage,
             Self::File { source, .. } if is_bad_input(source.kind()) => Exit::BadInput,
             Self::Run(RunError::Stopped { .. }) => Exit::Stopped,
@@ -256,6 +267,8 @@ impl CliError {
             Self::Input { hint, .. } => hint.clone(),
             #[cfg(feature = "aws")]
             Self::Deployment(error) => Some(error.hint().to_owned()),
+            #[cfg(feature = "registry")]
+            Self::Registry(error) => error.hint(),
             Self::Service(_) => Some(SERVICE_HINT.to_owned()),
             Self::Toolchain(error) => error.hint(),
             Self::File { source, .. } => file_hint(source.kind()),
@@ -335,6 +348,16 @@ impl From<PackagingError> for CliError {
             PackagingError::Input { what, path, hint } => Self::Input { what, path, hint: Some(hint) },
             PackagingError::File { action, path, source } => Self::File { action, path, source },
             PackagingError::Unexpected { action, message } => Self::Unexpected { action, message },
+        }
+    }
+}
+
+#[cfg(feature = "registry")]
+impl From<RegistryError> for CliError {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::File { action, path, source } => Self::File { action, path, source },
+            error => Self::Registry(Box::new(error)),
         }
     }
 }

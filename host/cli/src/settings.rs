@@ -20,6 +20,9 @@ pub(crate) struct Settings {
     pub(crate) hardening: String,
     /// `SSL_CERT_FILE` and `SSL_CERT_DIR`: where the certificates of authorities are, if not where the system has them.
     pub(crate) certificates: Vec<PathBuf>,
+    /// Docker's configuration, with credentials for registries: `config.json` in `DOCKER_CONFIG`, else in `~/.docker`.
+    #[cfg(feature = "registry")]
+    pub(crate) docker_config: Option<PathBuf>,
     /// Whether a terminal may be coloured: `NO_COLOR` is not set, or empty (<https://no-color.org>).
     pub(crate) colour: bool,
     /// `CARGO_TARGET_DIR`: where cargo builds, if not in a crate's own workspace.
@@ -41,6 +44,8 @@ impl Settings {
                 .filter_map(non_empty)
                 .map(PathBuf::from)
                 .collect(),
+            #[cfg(feature = "registry")]
+            docker_config: docker_config(),
             colour: env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             target: non_empty("CARGO_TARGET_DIR").map(PathBuf::from),
             cargo: non_empty("CARGO").unwrap_or_else(|| "cargo".into()),
@@ -59,6 +64,12 @@ fn cache() -> Option<PathBuf> {
         return Some(ours);
     }
     below_home("XDG_CACHE_HOME", ".cache")
+}
+
+#[cfg(feature = "registry")]
+fn docker_config() -> Option<PathBuf> {
+    let home = || non_empty("HOME").map(|home| PathBuf::from(home).join(".docker"));
+    non_empty("DOCKER_CONFIG").map(PathBuf::from).or_else(home).map(|folder| folder.join("config.json"))
 }
 
 /// Damper's folder in one of the base directories (<https://specifications.freedesktop.org/basedir-spec/latest/>).

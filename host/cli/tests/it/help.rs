@@ -9,7 +9,7 @@ fn the_help_tells_the_commands_and_the_exit_codes() {
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 22] = [
+    let commands: [&[&str]; 25] = [
         &["new"],
         &["build"],
         &["test"],
@@ -31,6 +31,9 @@ fn every_command_shows_an_example() {
         &["dead-letters", "redrive"],
         &["simulate"],
         &["package"],
+        &["push"],
+        &["pull"],
+        &["verify"],
         &["wasm-runner"],
     ];
     for command in commands {

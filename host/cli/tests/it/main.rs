@@ -15,6 +15,7 @@ mod help;
 mod locking;
 mod looking;
 mod package;
+mod registry;
 mod scaffold;
 mod simulating;
 mod test_dir;
