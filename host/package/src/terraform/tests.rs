@@ -314,7 +314,7 @@ fn function_stream_and_mapping_are_the_same_in_both() {
 
     let mapping = &resources(&template, "AWS::Lambda::EventSourceMapping")["Mapping"];
     let body = block(&module, &["resource", "aws_lambda_event_source_mapping", "this"]);
-    assert!(properties(mapping, 6).len() >= 12, "{mapping:?}");
+    assert!(properties(mapping, 6).len() >= 11, "{mapping:?}");
     assert_resource("Mapping", mapping, body, &settings, &[]);
 }
 
