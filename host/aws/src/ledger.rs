@@ -17,6 +17,8 @@
 //! | slots | the version | is refused with the very slots that the first one wrote: they are granted |
 //! | control item | the version | is refused; `damper_core::ledger::change_control` finds its nonce in the item, and it counts as written. With 16 or more other changes in between it would be applied again |
 //! | a token, or the lease to request one | the version | is refused: the writer reads the row and finds its own content |
+//! | a reservation of a key's requests | the sum is within the quota | reserves as many again, or is refused: they count as sent, and none is sent too many |
+//! | a return of such requests | the version | is refused: they are returned once |
 //! | redrive of a row | dead | is refused by an open row, which counts as opened: `g` is raised once |
 //!
 //! Outside of the table:
@@ -35,6 +37,7 @@
 mod claim;
 mod done;
 mod ends;
+mod key_usage;
 mod parking;
 mod row;
 pub mod schema;

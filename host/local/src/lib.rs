@@ -4,7 +4,8 @@
 //! Begin with [`Database`]; everything but the sink is made from it:
 //!
 //! - [`Database`]: the file, its one writer and its group commit; [`schema`] has every table on one screen.
-//! - [`SqliteLedger`], [`SqliteStream`], [`SqliteMapping`], [`SqliteTokens`], [`DeadLetters`]: the data in it.
+//! - [`SqliteLedger`], [`SqliteStream`], [`SqliteMapping`], [`SqliteTokens`], [`SqliteKeyUsage`], [`DeadLetters`]: the
+//!   data in it.
 //! - [`Poller`]: delivers batches, with the semantics of a Kinesis event source mapping.
 //! - [`LocalBackend`]: the same, as an operator sees and changes it.
 //! - [`items`]: files of items, on their way into a stream.
@@ -18,6 +19,7 @@ pub mod dead_letters;
 pub mod export;
 pub mod folder;
 pub mod items;
+pub mod key_usage;
 pub mod ledger;
 pub mod mapping;
 pub mod poller;
@@ -28,6 +30,7 @@ pub mod tokens;
 pub use backend::LocalBackend;
 pub use database::{Database, DatabaseError};
 pub use dead_letters::{DeadLetters, StoredLetter};
+pub use key_usage::SqliteKeyUsage;
 pub use ledger::SqliteLedger;
 pub use mapping::SqliteMapping;
 pub use poller::{Poller, PollerEnd, PollerSettings};

@@ -10,8 +10,9 @@
 //! | `control` | the control item: JSON and its version | provider | from the first write on |
 //! | `dead_letters` | an item given up on, as JSON | id; unique by provider, sequence | kept, also after a redrive |
 //! | `tokens` | a credential's token, sealed, and who requests the next one | provider, credential | kept; replaced by the next token |
+//! | `key_usage` | the requests of one key with a daily quota on one day | provider, key, day | the latest 32 days that have a row |
 //!
-//! Times are whole microseconds since 1970 in UTC; days are `YYYY-MM-DD`. Nothing is trimmed yet.
+//! Times are whole microseconds since 1970 in UTC; days are `YYYY-MM-DD`. Nothing but `key_usage` is trimmed yet.
 //!
 //! The ledger's columns by state (`-` is NULL):
 //!
@@ -31,7 +32,7 @@ pub const APPLICATION_ID: i32 = 0x4441_4d50;
 pub const VERSION: i32 = 1;
 
 /// Tables that came later. A file that lacks one is given it when it is opened for writing.
-pub(crate) const ADDED_TABLES: [(&str, &str); 1] = [("tokens", TOKENS)];
+pub(crate) const ADDED_TABLES: [(&str, &str); 2] = [("tokens", TOKENS), ("key_usage", KEY_USAGE)];
 
 /// Columns that came later: table, name and declaration. A file that lacks one is given it when it is opened for
 /// writing; an earlier release reads and writes that file as before.
@@ -51,6 +52,17 @@ CREATE TABLE tokens (
     owner      TEXT,                               -- who requests the next one; NULL: nobody
     until      INTEGER,
     PRIMARY KEY (provider, credential)
+) STRICT, WITHOUT ROWID;
+";
+
+const KEY_USAGE: &str = "
+CREATE TABLE key_usage (
+    provider TEXT NOT NULL,
+    key      TEXT NOT NULL,                        -- a digest of the name of the key's place; no part of the key
+    day      TEXT NOT NULL,
+    requests INTEGER NOT NULL,                     -- those that processes have reserved included
+    version  INTEGER NOT NULL,                     -- raised by each return of reserved requests
+    PRIMARY KEY (provider, key, day)
 ) STRICT, WITHOUT ROWID;
 ";
 

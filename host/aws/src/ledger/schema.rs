@@ -8,6 +8,7 @@
 //! | slots: who may have how many requests in flight | `c#PROVIDER` | `slots` | for good |
 //! | the control item | `c#PROVIDER` | `control` | for good |
 //! | a credential's token, sealed, and who requests the next one | `c#PROVIDER` | `token#CREDENTIAL` | `ttl`: [`TOKEN_LIFETIME`] after the token is of no use |
+//! | the requests of one key with a daily quota on one day | `c#PROVIDER` | `usage#DAY#KEY`: a digest of the name of the key's place | `ttl`: [`KEY_USAGE_LIFETIME`] after the day's date began in UTC |
 //! | parked entry: one whose item waits for long, with which the stream is done | `p#PROVIDER` | `DUE#ENTRY`: microseconds since 1970 in twenty digits, the entry | until it has ended or is parked until another time |
 //!
 //! A row's attributes by state (`-`: not there). Every row has `v`, raised by each write, `by`, `n` and `ttl`, too:
@@ -22,7 +23,8 @@
 //! `n` counts attempts, `g` redrives, `np` polls. `rs` is the resume state of an item that was not ready; it stays,
 //! with `np`, until the row is `DONE` or `DEAD`. Times are whole microseconds since 1970 in UTC, `ttl` seconds. `ab` is
 //! JSON. The slots item has `v` and `slots`, JSON: owner to `[share, until]`. The control item has `v` and `item`,
-//! JSON. A token has `v`, `sealed`, `exp`, and while somebody requests the next one `owner` and `until`. A parked entry
+//! JSON. A token has `v`, `sealed`, `exp`, and while somebody requests the next one `owner` and `until`. A key's usage has
+//! `req`, the requests that are sent or reserved, and `v`, raised by each return of reserved ones. A parked entry
 //! has `sq`, its name in the stream, `arr`, when it came in, and `bytes`, its payload: at most 64 KiB, for a larger one
 //! is no item and becomes a dead letter at once. It has no `ttl`: it is all that there is of an entry that has not
 //! ended. `max_item_age` bounds its life, since it is taken up each time that it is due. A row's `ttl` outlasts each
@@ -42,6 +44,8 @@
 //! | looked for by a tick, though nothing is due | 1 | 0 |
 //!
 //! A process reads a token once, for 1 unit for each 4 KB. A new token takes two writes, of 1 unit for each KB of it.
+//! Requests of a key with a daily quota take a write of 1 unit for each reservation, which is a fiftieth of the quota
+//! and 50 requests at the most, and for each call that has some left 1 unit and 0.5 read units to return them.
 //!
 //! A write costs one unit for each started kilobyte of the larger of the item before and after, also where its
 //! condition refuses it. A row is about 150 bytes, its provider's name and its identity, and up to [`ERROR_BYTES`] of
@@ -60,12 +64,16 @@ use damper_core::day::Day;
 use damper_core::item::{Identity, SequenceNumber};
 use damper_core::ledger::LedgerError;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// How long a row is kept after its last claim. It has to outlast the stream's retention: what was trimmed comes never
 /// again.
 pub const ROW_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a token's item is kept after the token is of no use: longer than any lease.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the count of a key's day is kept after the day's date began in UTC. A clock that is set back goes on from
+/// the counts of its days.
+pub const KEY_USAGE_LIFETIME: Duration = Duration::from_secs(35 * 24 * 60 * 60);
 /// The longest error text that is stored, in bytes; a longer one is truncated.
 pub const ERROR_BYTES: usize = 256;
 
@@ -92,6 +100,8 @@ pub(super) enum Key<'a> {
     Control { provider: &'a str },
     /// A credential's token.
     Token { provider: &'a str, credential: &'a str },
+    /// The requests of a key on a day.
+    Usage { provider: &'a str, key: &'a str, day: Day },
     /// An entry that waits until its item is due.
     Parked { provider: &'a str, due: Timestamp, entry: &'a SequenceNumber },
 }
@@ -100,9 +110,10 @@ impl Key<'_> {
     pub(super) fn partition(&self) -> String {
         match self {
             Self::Row { provider, identity, .. } => row_partition(provider, identity),
-            Self::Slots { provider } | Self::Control { provider } | Self::Token { provider, .. } => {
-                format!("c#{provider}")
-            }
+            Self::Slots { provider }
+            | Self::Control { provider }
+            | Self::Token { provider, .. }
+            | Self::Usage { provider, .. } => format!("c#{provider}"),
             Self::Parked { provider, .. } => Self::parked_partition(provider),
         }
     }
@@ -118,6 +129,7 @@ impl Key<'_> {
             Self::Slots { .. } => SLOTS_SORT.to_owned(),
             Self::Control { .. } => CONTROL_SORT.to_owned(),
             Self::Token { credential, .. } => format!("token#{credential}"),
+            Self::Usage { key, day, .. } => format!("usage#{day}#{key}"),
             Self::Parked { due, entry, .. } => format!("{:020}#{entry}", micros(*due)),
         };
         HashMap::from([("pk".to_owned(), text(self.partition())), ("sk".to_owned(), text(sort))])
@@ -159,6 +171,12 @@ pub(super) fn error_text(message: &str) -> AttributeValue {
 /// When a row that is claimed now may be forgotten, in seconds.
 pub(super) fn time_to_live(now: Timestamp, lifetime: Duration) -> AttributeValue {
     number(now.saturating_add(lifetime).unwrap_or(Timestamp::MAX).as_second())
+}
+
+/// When what belongs to a day may be forgotten, in seconds.
+pub(super) fn day_to_live(day: Day, lifetime: Duration) -> AttributeValue {
+    let begins = day.0.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |day| day.timestamp());
+    time_to_live(begins, lifetime)
 }
 
 pub(super) fn unreadable(what: &'static str, message: impl ToString) -> LedgerError {

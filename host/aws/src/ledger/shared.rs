@@ -81,8 +81,10 @@ impl DynamoLedger {
         let send = || {
             let query = self.table.client.query().table_name(&*self.table.name).consistent_read(true);
             query
-                .key_condition_expression("pk = :pk")
+                .key_condition_expression("pk = :pk AND sk BETWEEN :control AND :slots")
                 .expression_attribute_values(":pk", text(&*partition))
+                .expression_attribute_values(":control", text(CONTROL_SORT))
+                .expression_attribute_values(":slots", text(SLOTS_SORT))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
         };

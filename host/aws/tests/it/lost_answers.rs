@@ -8,6 +8,7 @@ use damper_aws::kinesis::{FeedSummary, Feeder};
 use damper_aws::{DynamoLedger, LambdaMapping};
 use damper_core::dead_letter::{DeadLetter, Reason};
 use damper_core::item::SequenceNumber;
+use damper_core::key_usage::{KeyDay, KeyUsage, KeyUsageStore};
 use damper_core::ledger::{Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, Owner, change_control};
 use damper_core::mapping::{Mapping, MappingChange, MappingError};
 use damper_core::testing::contract;
@@ -124,6 +125,25 @@ async fn a_share_of_a_quota_is_set_aside_and_given_back_once() {
         change_control(&ledger, "demo", give_back).await.unwrap();
         assert_eq!(lossy.lost_count(), 4);
         assert_eq!(test_table.ledger().control("demo").await.unwrap().usage.on(today()), 45);
+    }
+}
+
+/// A reservation of a key's requests counts twice, never less; a return counts once.
+#[tokio::test]
+async fn requests_of_a_key_are_never_counted_too_few() {
+    for stand_in in stand_ins() {
+        let (ledger, test_table, lossy) = lossy_ledger(stand_in).await;
+        let key = KeyDay { provider: "demo", key: "0f3a", day: today() };
+        let count = async || test_table.ledger().read_key_usage(key).await.unwrap();
+        assert!(ledger.reserve_requests(key, 10, 25).await.unwrap().is_granted);
+        assert_eq!(count().await, KeyUsage { requests: 20, version: 0 });
+        // The first of the two is counted, and the repeated one is refused.
+        assert!(!ledger.reserve_requests(key, 5, 25).await.unwrap().is_granted);
+        assert_eq!(count().await, KeyUsage { requests: 25, version: 0 });
+        // Nobody knows that it was done, and it is done once.
+        assert!(!ledger.return_requests(key, 4, 0).await.unwrap());
+        assert_eq!(count().await, KeyUsage { requests: 21, version: 1 });
+        assert_eq!(lossy.lost_count(), 3);
     }
 }
 

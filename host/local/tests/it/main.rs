@@ -12,5 +12,6 @@ mod database;
 mod export;
 mod folder;
 mod items;
+mod key_usage;
 mod stream;
 mod tokens;
