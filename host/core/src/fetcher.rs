@@ -24,6 +24,10 @@ pub trait Fetcher: Send + Sync {
     /// Fetch one record. Ends by itself within `request.timeout`; dropping the future ends it at once.
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport;
 
+    /// Return what was set aside for requests and not sent, such as a part of a key's daily quota, so that other
+    /// processes can send it. It is called when a batch or an ad-hoc fetch ends; fetches beside it only set more aside.
+    async fn return_unsent(&self) {}
+
     /// The component's digest as `sha256:...`. It is written into every line of the sink.
     fn digest(&self) -> &str;
 }

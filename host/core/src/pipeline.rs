@@ -169,7 +169,9 @@ impl Pipeline {
         processor.skip_what_is_known().await;
         processor.stop_if_no_fetch_fits();
         processor.until_done().await;
-        processor.report().await
+        let report = processor.report().await;
+        self.fetcher.return_unsent().await;
+        report
     }
 }
 

@@ -12,6 +12,8 @@ mod error;
 mod form;
 mod header_value;
 mod key_pool;
+mod key_quota;
+mod key_share;
 mod refresh_client;
 mod refresh_state;
 mod sealing;
@@ -23,12 +25,15 @@ mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use damper_core::manifest::{CredentialKind, Manifest};
+use futures::future::join_all;
 use hmac::{Hmac, Mac};
 use sha2::{Sha256, Sha512};
+use tokio::time::Instant;
 
-use crate::grants::{Grants, Origin, SecretBinding, SigningScope};
+use crate::grants::{Grants, KeyLimit, LIMITED_KINDS, Origin, SecretBinding, SigningScope};
 use crate::redaction::Scrubber;
 
 use cached_secret::SecretNames;
@@ -37,6 +42,8 @@ pub(crate) use certificate::{ClientCertificate, check_ca};
 pub use error::CredentialError;
 pub(crate) use form::Form;
 pub(crate) use key_pool::{KeyPool, KeyVerdict, REFUSED_REST};
+pub use key_quota::KeyCounting;
+pub(crate) use key_quota::{KeyPermit, KeyQuota, QuotaRefusal};
 pub(crate) use refresh_client::RefreshClient;
 pub(crate) use refresh_state::{RefreshState, Refreshed};
 pub(crate) use single_flight::Role;
@@ -63,6 +70,8 @@ pub(crate) struct BoundCredential {
     /// The further keys that are used in turn with it.
     more_keys: Vec<CachedSecret>,
     pub(crate) pool: KeyPool,
+    /// By key, its daily quota.
+    quotas: Vec<Option<Arc<KeyQuota>>>,
     /// The tokens that are sent in its place.
     pub(crate) tokens: Option<Tokens>,
     /// The state of its refresh token, if it has one.
@@ -91,12 +100,14 @@ pub(crate) enum Algorithm {
 }
 
 impl Credentials {
-    /// `sharing`: the store of tokens, if they are shared with other processes.
+    /// `sharing`: the store of tokens, if they are shared with other processes. `counting`: where the requests of keys
+    /// with a daily quota are counted.
     pub(crate) fn new(
         manifest: &Manifest,
         grants: &Grants,
         scrubber: &Arc<Scrubber>,
         sharing: Option<&TokenSharing>,
+        counting: &KeyCounting,
     ) -> Result<Self, CredentialError> {
         if let Some(name) = grants.secrets.keys().find(|name| !manifest.credentials.contains_key(*name)) {
             return Err(CredentialError::Unknown { name: name.clone() });
@@ -114,6 +125,7 @@ impl Credentials {
                 Some(sharing) => bound.map(|bound| bound.sharing(sharing, &manifest.name)),
                 None => bound,
             };
+            let bound = bound.map(|bound| bound.counting(counting, manifest, grants.secrets.get(name)));
             by_name.insert(name.clone(), Credential { kind: kind.clone(), bound });
         }
         Ok(Self { by_name })
@@ -131,6 +143,13 @@ impl Credentials {
     pub(crate) fn request_names(&self) -> impl Iterator<Item = &str> {
         let sent = self.by_name.iter().filter(|(_, credential)| credential.kind != CredentialKind::Hmac);
         sent.map(|(name, _)| name.as_str())
+    }
+
+    /// Returns the requests that are reserved of keys' quotas and not sent.
+    pub(crate) async fn return_unsent(&self) {
+        let bound = self.by_name.values().filter_map(|credential| credential.bound.as_ref());
+        let quotas = bound.flat_map(|bound| bound.quotas.iter().flatten());
+        join_all(quotas.map(|quota| quota.return_unsent())).await;
     }
 
     /// A credential that signs.
@@ -161,6 +180,12 @@ impl BoundCredential {
             (Some(_), Some(endpoint)) => Some(Tokens::new(name, endpoint.clone(), Arc::clone(scrubber))),
             (None, _) => None,
         };
+        if binding.is_limited() && !LIMITED_KINDS.contains(&kind.name()) {
+            let (kinds, kind) = (LIMITED_KINDS.join(" or "), kind.name());
+            return Err(wrong(format!(
+                "has a key with a daily quota, which is for kind {kinds}, but its kind is {kind}"
+            )));
+        }
         let signing = binding.signing.clone().map(Arc::new);
         if matches!(kind, CredentialKind::AwsSigv4 { .. }) && signing.is_none() {
             return Err(wrong("needs a region and a service, because its kind is aws-sigv4".to_owned()));
@@ -177,13 +202,35 @@ impl BoundCredential {
         let secret = more_keys.remove(0);
         let pool = KeyPool::new(1 + more_keys.len());
         let refresh = RefreshState::default();
-        Ok(Self { secret, more_keys, pool, tokens, refresh, signing, receivers })
+        Ok(Self { secret, more_keys, pool, quotas: Vec::new(), tokens, refresh, signing, receivers })
+    }
+
+    /// The daily quota of the key of this number.
+    pub(crate) fn quota(&self, number: usize) -> Option<&Arc<KeyQuota>> {
+        self.quotas.get(number).and_then(Option::as_ref)
+    }
+
+    /// The time until the key of this number has a quota again, as far as it is known.
+    pub(crate) fn quota_wait(&self, number: usize, now: Instant) -> Duration {
+        self.quota(number).map_or(Duration::ZERO, |quota| quota.wait(now))
     }
 
     /// The key of this number, from 0.
     pub(crate) fn key(&self, number: usize) -> &CachedSecret {
         let further = number.checked_sub(1).and_then(|number| self.more_keys.get(number));
         further.unwrap_or(&self.secret)
+    }
+
+    /// The number of its keys.
+    pub(crate) fn key_count(&self) -> usize {
+        1 + self.more_keys.len()
+    }
+
+    fn counting(self, counting: &KeyCounting, manifest: &Manifest, binding: Option<&SecretBinding>) -> Self {
+        let Some(binding) = binding else { return self };
+        let limits = std::iter::once(&binding.limit).chain(binding.more_keys.iter().map(|key| &key.limit));
+        let quota = |limit: &KeyLimit| Arc::new(KeyQuota::new(counting, &manifest.name, limit, &manifest.window));
+        Self { quotas: limits.map(|limit| limit.as_ref().map(quota)).collect(), ..self }
     }
 
     fn sharing(self, sharing: &TokenSharing, provider: &str) -> Self {

@@ -9,8 +9,10 @@ use std::str::FromStr;
 
 use url::Url;
 
+pub(crate) use secret::LIMITED_KINDS;
 pub use secret::{
-    ClientAuth, FurtherKey, JsonKey, Secret, SecretBinding, SecretError, SecretSource, SigningScope, TokenEndpoint,
+    ClientAuth, FurtherKey, JsonKey, KeyLimit, Secret, SecretBinding, SecretError, SecretSource, SigningScope,
+    TokenEndpoint,
 };
 
 /// The operator's grants to one provider.
@@ -40,6 +42,14 @@ pub struct Grants {
     /// The proxy for requests to public hosts, as a URL. It resolves the hosts' names, so their addresses are not
     /// checked here. Private origins are never asked through it.
     pub proxy: Option<String>,
+}
+
+impl Grants {
+    /// Whether a key has a limit: its requests are to be counted in a store that all processes share.
+    #[must_use]
+    pub fn has_limited_keys(&self) -> bool {
+        self.secrets.values().any(SecretBinding::is_limited)
+    }
 }
 
 /// Scheme, host and port: what a request goes to (RFC 6454).

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use damper_core::manifest::Manifest;
 
 use crate::component_file::ComponentFile;
-use crate::credentials::TokenSharing;
+use crate::credentials::{KeyCounting, TokenSharing};
 use crate::egress::{Resolver, SystemResolver};
 #[cfg(feature = "compile")]
 use crate::engine::compiler::Compiler;
@@ -37,6 +37,9 @@ pub struct HostOptions {
     pub execution_marks: Option<Arc<ExecutionMarks>>,
     /// The store of the tokens that processes share. None: each process requests its own, and forgets them at its end.
     pub token_sharing: Option<TokenSharing>,
+    /// The store in which all processes count the requests of keys that have a daily quota. None: each process counts its
+    /// own, and forgets them at its end.
+    pub key_counting: Option<KeyCounting>,
     /// The resolver of host names.
     pub resolver: Arc<dyn Resolver>,
     /// The compiler for components that are not in the cache.
@@ -52,6 +55,7 @@ impl Default for HostOptions {
             memory: None,
             execution_marks: None,
             token_sharing: None,
+            key_counting: None,
             resolver: Arc::new(SystemResolver),
             #[cfg(feature = "compile")]
             compiler: Compiler::default(),
@@ -162,6 +166,7 @@ impl PluginHost {
             resolver: options.resolver,
             execution_marks: options.execution_marks,
             token_sharing: options.token_sharing,
+            key_counting: options.key_counting.unwrap_or_else(KeyCounting::in_process),
             guest_memory: MemoryBudget::new(memory.guests, GUEST_MULTIPLE),
             host_memory: MemoryBudget::new(memory.host, HOST_MULTIPLE),
         };

@@ -6,6 +6,7 @@ mod client;
 mod connections;
 mod exchange;
 mod http_error;
+mod key_choice;
 mod key_rotation;
 mod refreshing;
 mod response;

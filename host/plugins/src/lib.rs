@@ -65,7 +65,7 @@ mod test_environment;
 
 pub use call::{Level, LogLine, Source, Usage};
 pub use capture::{RecordedExchange, RecordedResponse, RequestTrace, is_private_header};
-pub use credentials::{CredentialError, TokenSharing};
+pub use credentials::{CredentialError, KeyCounting, TokenSharing};
 pub use egress::{Resolver, SystemResolver, remove_parameter};
 #[cfg(feature = "compile")]
 pub use engine::compiler;

@@ -101,7 +101,8 @@ impl Plugin {
     ) -> Result<Self, LoadError> {
         let config = config(&manifest, &grants)?;
         let scrubber = Arc::<Scrubber>::default();
-        let credentials = Credentials::new(&manifest, &grants, &scrubber, host.token_sharing.as_ref())?;
+        let (sharing, counting) = (host.token_sharing.as_ref(), &host.key_counting);
+        let credentials = Credentials::new(&manifest, &grants, &scrubber, sharing, counting)?;
         let origins = |hosts: &[String]| hosts.iter().map(|host| Origin::https(host)).collect::<Result<Vec<_>, _>>();
         let is_test = environment.is_some();
         let connections = Connections::new(&manifest.limits, &grants, Arc::clone(&host.resolver), environment)?;
@@ -309,6 +310,10 @@ impl Fetcher for Plugin {
         }
         let exchange = |entry: RequestLogEntry| entry.into_trace(&self.shared.scrubber).into_exchange();
         FetchReport { exchanges: log_entries.into_iter().filter_map(exchange).collect(), ..report }
+    }
+
+    async fn return_unsent(&self) {
+        self.shared.client.credentials.return_unsent().await;
     }
 
     fn digest(&self) -> &str {

@@ -8,6 +8,7 @@
 mod binder;
 mod credential;
 mod error;
+mod key_limit;
 mod place;
 mod secret_sources;
 mod shape;

@@ -114,6 +114,7 @@ impl Pipeline {
         let mut session = AdHocSession { pipeline: self, context, capacity, probes: Probes::new(&control) };
         let came = session.fetch(work, deadline).await.unwrap_or_else(AdHoc::from);
         session.leave().await;
+        self.fetcher.return_unsent().await;
         Ok(came)
     }
 }

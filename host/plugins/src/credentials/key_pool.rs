@@ -1,5 +1,5 @@
 //! Several keys of one credential: whose turn it is, and which rest because an API refused them. Decisions only; the
-//! state is this process's.
+//! state is this process's. Not here: the quotas of keys, which hold over all processes (`key_quota`).
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -63,14 +63,20 @@ impl KeyPool {
         self.count < 2
     }
 
-    /// The next key in turn that does not rest and was not tried; else the time until one may be used.
-    pub(crate) fn pick(&self, tried: &[usize], now: Instant) -> Result<usize, Duration> {
+    /// The next key in turn that does not rest, whose quota is not spent and that was not tried; else the time until one
+    /// may be used. `quota_wait`: the time until a key's quota begins anew, zero if it is not spent.
+    pub(crate) fn pick(
+        &self,
+        tried: &[usize],
+        now: Instant,
+        quota_wait: impl Fn(usize) -> Duration,
+    ) -> Result<usize, Duration> {
         if self.is_single() {
             return Ok(0);
         }
         let mut state = self.lock_state();
         let in_turn = (state.next..self.count).chain(0..state.next).filter(|key| !tried.contains(key));
-        let waits = in_turn.map(|key| (state.wait(key, now), key));
+        let waits = in_turn.map(|key| (state.wait(key, now).max(quota_wait(key)), key));
         // The first of those that wait for the shortest time.
         match waits.min_by_key(|(wait, _)| *wait) {
             Some((Duration::ZERO, key)) => {
@@ -83,9 +89,22 @@ impl KeyPool {
     }
 
     /// Whether a key that was not tried may be used now.
-    pub(crate) fn has_other(&self, tried: &[usize], now: Instant) -> bool {
-        let state = self.lock_state();
-        (0..self.count).any(|key| !tried.contains(&key) && state.wait(key, now).is_zero())
+    pub(crate) fn has_other(&self, tried: &[usize], now: Instant, quota_wait: impl Fn(usize) -> Duration) -> bool {
+        self.waits(now, quota_wait).enumerate().any(|(key, wait)| !tried.contains(&key) && wait.is_zero())
+    }
+
+    /// The time until any key may be used.
+    pub(crate) fn shortest_wait(&self, now: Instant, quota_wait: impl Fn(usize) -> Duration) -> Duration {
+        self.waits(now, quota_wait).min().unwrap_or_default()
+    }
+
+    /// The time until each key may be used.
+    fn waits(&self, now: Instant, quota_wait: impl Fn(usize) -> Duration) -> impl Iterator<Item = Duration> {
+        let waits: Vec<_> = {
+            let state = self.lock_state();
+            (0..self.count).map(|key| state.wait(key, now)).collect()
+        };
+        waits.into_iter().enumerate().map(move |(key, wait)| wait.max(quota_wait(key)))
     }
 
     /// Lets a key rest for so long. A longer rest stays.
@@ -113,13 +132,17 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn unlimited(_key: usize) -> Duration {
+        Duration::ZERO
+    }
+
     #[test]
     fn keys_are_used_in_turn() {
         let (pool, now) = (KeyPool::new(3), Instant::now());
-        let picked: Vec<_> = (0..5).map(|_| pool.pick(&[], now).unwrap()).collect();
+        let picked: Vec<_> = (0..5).map(|_| pool.pick(&[], now, unlimited).unwrap()).collect();
         assert_eq!(picked, [0, 1, 2, 0, 1]);
-        assert_eq!(pool.pick(&[2, 0], now), Ok(1), "of those that were not tried");
-        assert_eq!(KeyPool::new(1).pick(&[0], now), Ok(0), "one alone is always used");
+        assert_eq!(pool.pick(&[2, 0], now, unlimited), Ok(1), "of those that were not tried");
+        assert_eq!(KeyPool::new(1).pick(&[0], now, unlimited), Ok(0), "one alone is always used");
     }
 
     #[test]
@@ -127,13 +150,27 @@ mod tests {
         let (pool, now) = (KeyPool::new(2), Instant::now());
         pool.rest(0, 9 * SECOND, now);
         pool.rest(0, SECOND, now);
-        assert_eq!([pool.pick(&[], now), pool.pick(&[], now)], [Ok(1), Ok(1)]);
-        assert!(!pool.has_other(&[1], now));
+        assert_eq!([pool.pick(&[], now, unlimited), pool.pick(&[], now, unlimited)], [Ok(1), Ok(1)]);
+        assert!(!pool.has_other(&[1], now, unlimited));
         pool.rest(1, 5 * SECOND, now);
-        assert_eq!(pool.pick(&[], now), Err(5 * SECOND), "the shortest wait");
-        assert_eq!(pool.pick(&[], now + 5 * SECOND), Ok(1));
-        assert_eq!(pool.pick(&[1], now + 9 * SECOND), Ok(0));
-        assert!(pool.has_other(&[1], now + 9 * SECOND));
+        assert_eq!(pool.pick(&[], now, unlimited), Err(5 * SECOND), "the shortest wait");
+        assert_eq!(pool.pick(&[], now + 5 * SECOND, unlimited), Ok(1));
+        assert_eq!(pool.pick(&[1], now + 9 * SECOND, unlimited), Ok(0));
+        assert!(pool.has_other(&[1], now + 9 * SECOND, unlimited));
+    }
+
+    #[test]
+    fn keys_whose_quota_is_left_come_first() {
+        let (pool, now) = (KeyPool::new(3), Instant::now());
+        let is_spent = |spent: [u64; 3]| move |key: usize| SECOND * u32::try_from(spent[key]).unwrap();
+        let picked: Vec<_> = (0..4).map(|_| pool.pick(&[], now, is_spent([0, 60, 0])).unwrap()).collect();
+        assert_eq!(picked, [0, 2, 0, 2]);
+        assert!(!pool.has_other(&[0, 2], now, is_spent([0, 60, 0])));
+        pool.rest(0, 90 * SECOND, now);
+        pool.rest(1, 30 * SECOND, now);
+        assert_eq!(pool.pick(&[], now, is_spent([60, 60, 99])), Err(60 * SECOND), "rest and quota");
+        assert_eq!(pool.shortest_wait(now, is_spent([0, 0, 0])), Duration::ZERO);
+        assert_eq!(pool.shortest_wait(now, is_spent([60, 80, 99])), 80 * SECOND);
     }
 
     #[test]

@@ -28,7 +28,13 @@ fn grants(secrets: &[(&str, &str, &[&str])]) -> Grants {
 }
 
 fn credentials(secrets: &[(&str, &str, &[&str])]) -> Result<Credentials, CredentialError> {
-    Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants(secrets), &Arc::default(), None)
+    Credentials::new(
+        &Manifest::parse(MANIFEST).unwrap(),
+        &grants(secrets),
+        &Arc::default(),
+        None,
+        &KeyCounting::in_process(),
+    )
 }
 
 #[test]
@@ -90,12 +96,32 @@ fn what_cannot_work_is_refused_at_once() {
 }
 
 #[test]
+fn a_secret_that_is_not_sent_with_each_request_has_no_quota() {
+    for (name, is_refused) in [("key", false), ("url", false), ("signing", true), ("certificate", true)] {
+        let mut grants = grants(&[(name, "x", &[])]);
+        let limit = KeyLimit { daily_quota: std::num::NonZeroU64::MIN, counted_as: "one".to_owned() };
+        grants.secrets.get_mut(name).unwrap().limit = Some(limit);
+        let (manifest, counting) = (Manifest::parse(MANIFEST).unwrap(), KeyCounting::in_process());
+        let refused = Credentials::new(&manifest, &grants, &Arc::default(), None, &counting).err();
+        let problem = refused.map(|error| error.to_string());
+        let is_of_quota = problem.as_ref().is_some_and(|problem| problem.contains("has a key with a daily quota"));
+        assert_eq!(is_of_quota, is_refused, "{name}: {problem:?}");
+    }
+}
+
+#[test]
 fn a_certificate_is_for_tls_and_for_no_proxy() {
     let problem = |hosts: &[&str], proxy: Option<&str>, ca: Option<&str>| {
         let mut grants = grants(&[("certificate", "no pem", hosts)]);
         grants.proxy = proxy.map(str::to_owned);
         grants.secrets.get_mut("certificate").unwrap().ca = ca.map(str::to_owned);
-        let credentials = Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants, &Arc::default(), None);
+        let credentials = Credentials::new(
+            &Manifest::parse(MANIFEST).unwrap(),
+            &grants,
+            &Arc::default(),
+            None,
+            &KeyCounting::in_process(),
+        );
         credentials.unwrap_err().to_string()
     };
     assert!(problem(&["http://127.0.0.1:8085"], None, None).contains("http://127.0.0.1:8085 is not https"));
@@ -108,7 +134,9 @@ fn a_certificate_is_for_tls_and_for_no_proxy() {
 fn what_is_known_at_the_start_is_scrubbed_from_the_start() {
     let scrubber = Arc::default();
     let grants = grants(&[("login", "user:hunter2", &[]), ("token", "t0ken", &[])]);
-    let credentials = Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants, &scrubber, None).unwrap();
+    let credentials =
+        Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants, &scrubber, None, &KeyCounting::in_process())
+            .unwrap();
     assert_eq!(scrubber.scrub_text("t0ken hunter2 dXNlcjpodW50ZXIy"), "[secret] [secret] [secret]");
     let printed = format!("{credentials:?} {scrubber:?} {grants:?}");
     assert!(!printed.contains("hunter2") && !printed.contains("t0ken"), "{printed}");

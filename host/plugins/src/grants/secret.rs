@@ -1,6 +1,7 @@
 //! Secrets, their sources, and the hosts that may receive them.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -158,8 +159,25 @@ pub struct SecretBinding {
     pub ca: Option<String>,
     /// Where its signatures are valid; for kind `aws-sigv4`, which needs it.
     pub signing: Option<SigningScope>,
+    /// The limit of this key; for the kinds `header`, `query`, `basic` and `bearer`.
+    pub limit: Option<KeyLimit>,
     /// Further keys, used in turn with this one; for the kinds `header`, `query`, `basic` and `bearer`.
     pub more_keys: Vec<FurtherKey>,
+}
+
+/// The kinds whose secrets are sent as they are, one with each request: only of these there may be several keys, and only
+/// these may have limits. A token is requested once for many requests, a certificate is shown once for a connection, and
+/// a component decides where a signature goes.
+pub(crate) const LIMITED_KINDS: [&str; 4] = ["header", "query", "basic", "bearer"];
+
+/// The limit of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyLimit {
+    /// The most requests in one of the provider's days, over all processes.
+    pub daily_quota: NonZeroU64,
+    /// The name under which its requests are counted, at most 64 bytes, and no part of the key. Keys of a provider with
+    /// the same name are one key.
+    pub counted_as: String,
 }
 
 /// A further key of a credential.
@@ -171,13 +189,22 @@ pub struct FurtherKey {
     pub place: String,
     /// The key, where it was read already.
     pub known: Option<Secret>,
+    /// The limit of this key.
+    pub limit: Option<KeyLimit>,
+}
+
+impl SecretBinding {
+    /// Whether one of its keys has a limit.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limit.is_some() || self.more_keys.iter().any(|key| key.limit.is_some())
+    }
 }
 
 impl FurtherKey {
     /// The key alone, for these hosts.
     pub(crate) fn bind(&self, hosts: &[String]) -> SecretBinding {
         let binding = SecretBinding::read_from(Arc::clone(&self.source), &*self.place, hosts.to_vec());
-        SecretBinding { known: self.known.clone(), ..binding }
+        SecretBinding { known: self.known.clone(), limit: self.limit.clone(), ..binding }
     }
 }
 
@@ -193,6 +220,7 @@ impl SecretBinding {
             tokens: None,
             ca: None,
             signing: None,
+            limit: None,
             more_keys: Vec::new(),
         }
     }
@@ -207,6 +235,7 @@ impl SecretBinding {
             tokens: None,
             ca: None,
             signing: None,
+            limit: None,
             more_keys: Vec::new(),
         }
     }

@@ -17,7 +17,8 @@ use crate::bindings::damper::provider::http::HttpError;
 use crate::call::{GuestCall, RequestSlot};
 use crate::capture::OutgoingRequest;
 use crate::credentials::{
-    BoundCredential, CachedSecret, ClientCertificate, CredentialRefusal, Form, SecretVersion, Token, TokenFailure,
+    BoundCredential, CachedSecret, ClientCertificate, CredentialRefusal, Form, KeyPermit, SecretVersion, Token,
+    TokenFailure,
 };
 use crate::grants::{Origin, SigningScope};
 use crate::redaction::echo;
@@ -35,12 +36,20 @@ const MAX_NAMES_SHOWN: usize = 16;
 
 /// A credential as it is applied to a request.
 pub(super) enum AppliedCredential {
-    /// The secret itself, in its form, and the number of the key among the credential's.
-    Secret(Arc<SecretVersion>, usize),
+    /// The secret itself, in its form, and its key.
+    Secret(Arc<SecretVersion>, UsedKey),
     /// A token that was fetched with it.
     Token(Arc<Token>),
     /// The key that signs the request for this scope.
     Signature(Arc<SecretVersion>, Arc<SigningScope>),
+}
+
+/// A key that a request is sent with.
+pub(super) struct UsedKey {
+    /// Its number among the credential's.
+    pub(super) number: usize,
+    /// One request of its daily quota, if it has one.
+    pub(super) permit: Option<KeyPermit>,
 }
 
 /// The reason for which there is no key to sign with.
@@ -95,6 +104,14 @@ impl AppliedCredential {
             .ok_or_else(|| HttpError::Invalid("the request cannot be signed: its URL or a header is not valid".into()))
     }
 
+    /// One request of a key's daily quota.
+    pub(super) fn permit(&self) -> Option<&KeyPermit> {
+        match self {
+            Self::Secret(_, key) => key.permit.as_ref(),
+            Self::Token(_) | Self::Signature(..) => None,
+        }
+    }
+
     /// Whether an API that refuses it says so with this status. AWS says 403 of a session that has ended.
     pub(super) fn is_refused_by(&self, status: u16) -> bool {
         status == UNAUTHORIZED || (status == FORBIDDEN && matches!(self, Self::Signature(..)))
@@ -119,16 +136,15 @@ impl HttpClient {
         let bound =
             self.credentials.for_request(name, &origin).map_err(|why| self.on_refusal(call, name, &origin, &why))?;
         let Some(tokens) = &bound.tokens else {
-            let key = bound.pool.pick(tried, Instant::now());
-            let number = key.map_err(|wait| self.on_all_keys_resting(call, name, wait))?;
-            let key = bound.key(number);
+            let used = self.take_key(call, name, bound, tried).await?;
+            let key = bound.key(used.number);
             let version = match key.cached_version() {
                 Some(version) => version,
                 None => Box::pin(self.read_secret(call, key)).await?,
             };
             return Ok(match &bound.signing {
                 Some(scope) => AppliedCredential::Signature(version, Arc::clone(scope)),
-                None => AppliedCredential::Secret(version, number),
+                None => AppliedCredential::Secret(version, used),
             });
         };
         let token = match tokens.fresh_token(Instant::now()) {
@@ -177,7 +193,7 @@ impl HttpClient {
                     let other = self.renew_token(TokenContext { call, slot, bound, tokens }, token).await;
                     other.map_err(|failed| on_token_failure(call, failed))?.is_some()
                 }
-                (AppliedCredential::Secret(version, number), _) => bound.key(*number).renew(version).await.is_some(),
+                (AppliedCredential::Secret(version, key), _) => bound.key(key.number).renew(version).await.is_some(),
                 (AppliedCredential::Signature(version, _), _) => bound.secret.renew(version).await.is_some(),
                 (AppliedCredential::Token(_), None) => false,
             };

@@ -14,6 +14,7 @@ use super::response::{self, Response, SendResult};
 use crate::bindings::damper::provider::http::{HttpError, Request};
 use crate::call::{GuestCall, RequestSlot, SendRefusal};
 use crate::capture::{OutgoingRequest, RequestLogEntry, ResponseLogEntry};
+use crate::credentials::KeyPermit;
 use crate::egress::redirect::{self, Hop, MAX_HOPS};
 use crate::egress::{Route, remove_parameter, set_parameter};
 
@@ -153,7 +154,9 @@ impl HttpClient {
             None => self.connections.client(route),
         };
         let client = client.map_err(HttpError::Other)?;
+        self.check_day_of_permits(call, applied)?;
         slot.begin_send().map_err(refusal_error)?;
+        applied.iter().filter_map(AppliedCredential::permit).for_each(KeyPermit::mark_sent);
         let unfinished = self.connections.start_request(&outgoing.url);
         let pending = client.execute(request);
         // Not kept while the request waits.

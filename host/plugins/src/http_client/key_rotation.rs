@@ -1,14 +1,11 @@
 //! Requests with one of several keys: a key that the API refuses rests, and the request is sent again with another.
 
-use damper_core::record::{Failure, FailureKind};
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::authenticate::AppliedCredential;
+use super::authenticate::{AppliedCredential, UsedKey};
 use super::client::HttpClient;
 use super::response::Response;
-use crate::bindings::damper::provider::http::HttpError;
-use crate::call::GuestCall;
 use crate::capture::OutgoingRequest;
 use crate::credentials::{BoundCredential, KeyVerdict, REFUSED_REST, retry_after};
 use crate::grants::Origin;
@@ -37,7 +34,9 @@ impl HttpClient {
             return false;
         }
         // With several credentials, a refusal does not say which one is meant.
-        let ([name], [AppliedCredential::Secret(_, key)]) = (outgoing.credentials.as_slice(), applied) else {
+        let ([name], [AppliedCredential::Secret(_, UsedKey { number: key, .. })]) =
+            (outgoing.credentials.as_slice(), applied)
+        else {
             return false;
         };
         let origin = Origin::of(&outgoing.url);
@@ -56,15 +55,7 @@ impl HttpClient {
             KeyVerdict::Suspect => tried.suspects.push(*key),
         }
         tried.all.push(*key);
-        bound.pool.has_other(&tried.all, now)
-    }
-
-    /// A fetch without a key to use fails as throttled, even if the guest returns another failure.
-    pub(super) fn on_all_keys_resting(&self, call: &GuestCall, name: &str, wait: std::time::Duration) -> HttpError {
-        let message = format!("all keys of the credential {name:?} rest: the API has refused each of them");
-        let failure = Failure { retry_after: Some(wait), ..Failure::new(FailureKind::Throttled, message.clone()) };
-        call.record_failure(failure);
-        HttpError::Other(message)
+        bound.pool.has_other(&tried.all, now, |key| bound.quota_wait(key, now))
     }
 
     fn rest_refused_key(&self, name: &str, bound: &BoundCredential, key: usize, now: Instant) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::credentials::TokenSharing;
+use crate::credentials::{KeyCounting, TokenSharing};
 use crate::egress::Resolver;
 use crate::engine::{ComponentStore, ExecutionMarks};
 use crate::memory::MemoryBudget;
@@ -14,6 +14,8 @@ pub(crate) struct SharedHost {
     pub(crate) execution_marks: Option<Arc<ExecutionMarks>>,
     /// The tokens that other processes have, too.
     pub(crate) token_sharing: Option<TokenSharing>,
+    /// The counts of keys' requests.
+    pub(crate) key_counting: KeyCounting,
     /// The memory of all instances.
     pub(crate) guest_memory: Arc<MemoryBudget>,
     /// The memory that the host holds for all calls.

@@ -12,7 +12,7 @@ use super::secret_sources::{FoundSecret, SecretPlace};
 use super::shape::{CredentialSettings, HostGrant, KeySettings};
 use crate::credentials::check_ca;
 use crate::egress::parse_url;
-use crate::grants::{FurtherKey, JsonKey, Origin, SecretBinding, SigningScope, TokenEndpoint};
+use crate::grants::{FurtherKey, JsonKey, LIMITED_KINDS, Origin, SecretBinding, SigningScope, TokenEndpoint};
 
 /// The most keys of one credential.
 const MAX_KEYS: usize = 16;
@@ -29,6 +29,7 @@ impl Binder<'_> {
             let problem = "is not a credential of its manifest";
             return Err(self.setting(&format!("credentials.{unknown}"), problem, known_or_none("credentials", &known)));
         }
+        self.check_key_limits()?;
         let mut secrets = BTreeMap::new();
         for (name, kind) in asked {
             match self.settings.credentials.get(name) {
@@ -66,25 +67,31 @@ impl CredentialBinder<'_> {
         self.check_reach(&hosts, granted)?;
         let found = keys.iter().zip(places).map(|(key, place)| self.find(key, &place));
         let mut more_keys = found.collect::<Result<Vec<_>, _>>()?;
-        let FurtherKey { source, place, known } = more_keys.remove(0);
-        Ok(SecretBinding { source, known, place, hosts, tokens, ca, signing, more_keys })
+        let FurtherKey { source, place, known, limit } = more_keys.remove(0);
+        Ok(SecretBinding { source, known, place, hosts, tokens, ca, signing, limit, more_keys })
     }
 
     /// The places of its secrets, at least one.
     fn keys(&self) -> Result<Vec<KeySettings>, BindingError> {
-        let CredentialSettings { env, file, secret, secret_key, secrets, .. } = self.settings;
+        let CredentialSettings { env, file, secret, secret_key, daily_quota, secrets, .. } = self.settings;
         let Some(secrets) = secrets else { return Ok(self.settings.keys()) };
         if env.is_some() || file.is_some() || secret.is_some() || secret_key.is_some() {
             let hint = "list all keys in `secrets`, each with its own place";
             return Err(self.wrong("has `secrets` and a place of its own", hint));
         }
+        if daily_quota.is_some() {
+            return Err(
+                self.wrong("has `secrets` and a `daily_quota` of its own", "give each key in `secrets` its own")
+            );
+        }
         if !(2..=MAX_KEYS).contains(&secrets.len()) {
             let problem = format!("has {} `secrets`, and 2 to {MAX_KEYS} are allowed", secrets.len());
             return Err(self.wrong(problem, "name one key directly, as in env = \"API_KEY\""));
         }
-        let (kind, pooled) = (self.kind.name(), ["header", "query", "basic", "bearer"]);
-        if !pooled.contains(&kind) {
-            let problem = format!("has `secrets`, which is for kind {}, but its kind is {kind}", pooled.join(" or "));
+        let kind = self.kind.name();
+        if !LIMITED_KINDS.contains(&kind) {
+            let kinds = LIMITED_KINDS.join(" or ");
+            let problem = format!("has `secrets`, which is for kind {kinds}, but its kind is {kind}");
             return Err(self.wrong(problem, "bind one secret"));
         }
         Ok(secrets.clone())
@@ -93,12 +100,12 @@ impl CredentialBinder<'_> {
     fn find(&self, key: &KeySettings, place: &SecretPlace) -> Result<FurtherKey, BindingError> {
         let found = (self.binder.sources.find)(place).map_err(|why| self.wrong(why.problem, why.hint))?;
         let FoundSecret { source, known } = self.select_key(key, found)?;
-        Ok(FurtherKey { source, place: place.to_string(), known })
+        Ok(FurtherKey { source, place: place.to_string(), known, limit: key.limit() })
     }
 
     /// The place of a secret: exactly one.
     fn place(&self, key: &KeySettings) -> Result<SecretPlace, BindingError> {
-        let KeySettings { env, file, secret, secret_key } = key;
+        let KeySettings { env, file, secret, secret_key, .. } = key;
         if secret_key.is_some() && secret.is_none() {
             let hint = "it is a key of the JSON object that `secret` names; remove it";
             return Err(self.wrong("has `secret_key` without `secret`", hint));
@@ -174,6 +181,7 @@ impl CredentialBinder<'_> {
             ("region", region.is_some(), &["aws-sigv4"]),
             ("service", service.is_some(), &["aws-sigv4"]),
             ("ca", ca.is_some(), &["mtls"]),
+            ("daily_quota", self.settings.keys().iter().any(KeySettings::is_limited), &LIMITED_KINDS),
         ];
         let ours = self.kind.name();
         match settings.iter().find(|(_, is_given, theirs)| *is_given && !theirs.contains(&ours)) {

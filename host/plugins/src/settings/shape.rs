@@ -99,7 +99,9 @@ pub struct CredentialSettings {
     pub secret: Option<String>,
     /// The key of it, where `secret` holds a JSON object.
     pub secret_key: Option<String>,
-    /// The places of several keys, which are used in turn, in place of the four above.
+    /// The most requests in a day with it; for kinds `header`, `query`, `basic` and `bearer`.
+    pub daily_quota: Option<i64>,
+    /// The places of several keys, which are used in turn, in place of the five above.
     pub secrets: Option<Vec<KeySettings>>,
     /// The hosts that may receive it; absent: the granted hosts.
     pub hosts: Option<Vec<String>>,
@@ -132,18 +134,21 @@ pub struct KeySettings {
     pub secret: Option<String>,
     /// The key of it, where `secret` holds a JSON object.
     pub secret_key: Option<String>,
+    /// The most requests in a day with it.
+    pub daily_quota: Option<i64>,
 }
 
 impl CredentialSettings {
     /// The places of its secrets.
     #[must_use]
     pub fn keys(&self) -> Vec<KeySettings> {
-        let Self { env, file, secret, secret_key, secrets, .. } = self;
+        let Self { env, file, secret, secret_key, daily_quota, secrets, .. } = self;
         let own = || KeySettings {
             env: env.clone(),
             file: file.clone(),
             secret: secret.clone(),
             secret_key: secret_key.clone(),
+            daily_quota: *daily_quota,
         };
         secrets.clone().unwrap_or_else(|| vec![own()])
     }

@@ -118,6 +118,65 @@ fn a_secret_has_one_home() {
 }
 
 #[test]
+fn a_key_is_counted_by_its_place_and_not_by_its_number() {
+    let bind_text = |credentials: &str| {
+        let find = |_: &SecretPlace| {
+            Ok(FoundSecret { source: std::sync::Arc::new(crate::grants::Secret::new("hunter2")), known: None })
+        };
+        let sources = SecretSources { backends: SecretBackends::Machine, find: &find };
+        let settings = ProviderSettings::from_toml(&format!("hosts = \"manifest\"\n{credentials}")).unwrap();
+        let manifest = "name = \"x\"\nversion = \"0.1.0\"\negress.hosts = [\"api.test\"]\n\
+            credentials.key.kind = \"bearer\"\ncredentials.login.kind = \"basic\"";
+        let bound = bind(&Manifest::parse(manifest).unwrap(), &settings, Place::Nowhere, sources).unwrap();
+        let limits = |name: &str| -> Vec<_> {
+            let Some(binding) = bound.grants.secrets.get(name) else { return Vec::new() };
+            let further = binding.more_keys.iter().map(|key| key.limit.clone());
+            std::iter::once(binding.limit.clone()).chain(further).collect()
+        };
+        assert!(bound.grants.has_limited_keys());
+        (limits("key"), limits("login"))
+    };
+    let (several, _) = bind_text(
+        "[credentials.key]\nsecrets = [{ env = \"A\", daily_quota = 5 }, { env = \"B\" }, { file = \"A\", daily_quota = 7 }]",
+    );
+    let quotas: Vec<_> = several.iter().map(|limit| limit.as_ref().map(|limit| limit.daily_quota.get())).collect();
+    assert_eq!(quotas, [Some(5), None, Some(7)]);
+    let (single, login) = bind_text(
+        "[credentials.key]\nenv = \"A\"\ndaily_quota = 5\n[credentials.login]\nsecrets = [{ file = \"A\", daily_quota = 7 }, { env = \"A\", daily_quota = 5 }]",
+    );
+    assert_eq!(single, [several[0].clone()], "the same place in another list");
+    assert_eq!(login, [several[2].clone(), several[0].clone()], "and of another credential");
+    let names: Vec<_> = several.iter().flatten().map(|limit| &*limit.counted_as).collect();
+    assert!(names[0] != names[1] && names.iter().all(|name| name.len() == 32), "{names:?}");
+    // It is stored: a new release has to find the counts of the one before.
+    assert_eq!(names[0], "6510a2b903ac816fa05310db30158106");
+}
+
+#[test]
+fn a_quota_of_a_key_is_a_number_of_requests_that_are_known_one_by_one() {
+    for (text, expected) in [
+        ("key]\nenv = \"A\"\ndaily_quota = 0", "credentials.key has the `daily_quota` 0; it must be at least 1"),
+        ("key]\nsecrets = [{ env = \"A\", daily_quota = -1 }, { env = \"B\" }]", "has the `daily_quota` -1"),
+        (
+            "key]\ndaily_quota = 5\nsecrets = [{ env = \"A\" }, { env = \"B\" }]",
+            "has `secrets` and a `daily_quota` of its own; give each key in `secrets` its own",
+        ),
+        (
+            "key]\nsecrets = [{ env = \"A\", daily_quota = 5 }, { env = \"A\" }]",
+            "has a key with another `daily_quota` than the same key of credentials.key",
+        ),
+        (
+            "certificate]\nenv = \"A\"\ndaily_quota = 5",
+            "has `daily_quota`, which is for kind header or query or basic or bearer, but its kind is mtls",
+        ),
+        ("client]\nenv = \"A\"\ndaily_quota = 5", "but its kind is oauth2-client-credentials"),
+    ] {
+        let message = refusal(text);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
 fn several_keys_are_bound_in_their_order() {
     let text = "key]\nsecrets = [{ env = \"A\" }, { file = \"b\" }]";
     let settings = ProviderSettings::from_toml(&format!("hosts = \"manifest\"\n[credentials.{text}")).unwrap();

@@ -5,6 +5,7 @@ mod certificates;
 mod keys;
 mod leaks;
 mod query;
+mod quotas;
 mod refresh;
 mod rotation;
 mod shared;

@@ -4,6 +4,7 @@ use damper_core::manifest::Manifest;
 use super::*;
 use crate::call::{Output, Times};
 use crate::capture::CaptureLevel;
+use crate::credentials::KeyCounting;
 use crate::egress::SystemResolver;
 use crate::grants::{Grants, SecretBinding};
 use crate::memory::{HostMemory, MemoryBudget};
@@ -22,7 +23,7 @@ fn client() -> HttpClient {
         provider: "x".to_owned(),
         user_agent: http::HeaderValue::from_static("damper"),
         policy: EgressPolicy::new(Vec::new(), Vec::new(), Vec::new()),
-        credentials: Credentials::new(&manifest, &grants, &scrubber, None).unwrap(),
+        credentials: Credentials::new(&manifest, &grants, &scrubber, None, &KeyCounting::in_process()).unwrap(),
         scrubber,
         connections: Connections::new(&manifest.limits, &grants, Arc::new(SystemResolver), None).unwrap(),
         response_bytes: 1,

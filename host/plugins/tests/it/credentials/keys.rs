@@ -48,7 +48,8 @@ impl KeyedApi {
     fn plugin(&self) -> Plugin {
         let key = Secret::new("key-two");
         let source = Arc::new(key.clone());
-        let more_keys = vec![FurtherKey { source, place: "the second place".to_owned(), known: Some(key) }];
+        let more_keys =
+            vec![FurtherKey { source, place: "the second place".to_owned(), known: Some(key), limit: None }];
         let binding = SecretBinding { more_keys, ..SecretBinding::constant("key-one", vec![self.origin.clone()]) };
         Setup::new(&[&self.origin]).credential("pool", CredentialKind::Bearer, binding).plugin()
     }
