@@ -18,6 +18,7 @@ mod earlier_state;
 mod freezes;
 mod guide;
 mod hostile;
+mod key_quotas;
 mod kills;
 mod local_setup;
 mod orders;

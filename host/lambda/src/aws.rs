@@ -9,11 +9,11 @@ use damper_aws::{AwsClients, DynamoLedger, LambdaMapping};
 use damper_core::clock::WallClock;
 use damper_core::pipeline::Stores;
 use damper_core::random::RandomSource;
-use damper_plugins::{CrashMarks, MemoryLimits, TokenSharing};
+use damper_plugins::{CrashMarks, KeyCounting, MemoryLimits, TokenSharing};
 use jiff::SignedDuration;
 
 use crate::function::Function;
-use crate::providers::{PackagedProviders, Secrets};
+use crate::providers::{PackagedProviders, Secrets, SharedCredentials};
 use crate::secrets::ManagedSecrets;
 use crate::settings::Settings;
 
@@ -42,9 +42,10 @@ pub(crate) async fn build_function(settings: &Settings) -> anyhow::Result<Functi
     let crash_marks = CrashMarks::open(&marks, |error| {
         tracing::warn!(folder = %marks.display(), %error, "execution marks cannot be written; a crash cannot be traced to a component");
     });
-    let tokens = TokenSharing::new(ledger, stores.clock.clone());
+    let tokens = TokenSharing::new(ledger.clone(), stores.clock.clone());
+    let shared = SharedCredentials { tokens, key_counting: KeyCounting::new(ledger, stores.clock.clone()) };
     let folder = &settings.package;
-    let providers = PackagedProviders::open(folder, stores.clone(), secrets, tokens, memory, crash_marks, assigned)
+    let providers = PackagedProviders::open(folder, stores.clone(), secrets, shared, memory, crash_marks, assigned)
         .with_context(|| format!("start in {}", folder.display()))?;
     Ok(Function::new(Arc::new(providers), stores, settings.stream_prefix.clone()))
 }

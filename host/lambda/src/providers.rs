@@ -13,7 +13,9 @@ use damper_plugins::package::{Package, PackageError, PackagedProvider};
 use damper_plugins::settings::{
     FoundSecret, Place, ProviderSettings, SecretBackends, SecretPlace, SecretPlaceError, SecretSources, bind,
 };
-use damper_plugins::{CrashMarks, HostError, HostOptions, LoadError, MemoryLimits, PluginHost, TokenSharing};
+use damper_plugins::{
+    CrashMarks, HostError, HostOptions, KeyCounting, LoadError, MemoryLimits, PluginHost, TokenSharing,
+};
 
 /// The most fetches at a time in one process, over all providers; a fetch beyond it waits for another to end.
 const MOST_IN_FLIGHT: u32 = 128;
@@ -60,12 +62,20 @@ pub(crate) enum ProviderError {
 /// Makes the source of a secret of AWS Secrets Manager from its provider's name, and its own name or ARN.
 pub(crate) type Secrets = Box<dyn Fn(&str, &str) -> Arc<dyn SecretSource> + Send + Sync>;
 
+/// What the processes of the function share of credentials.
+pub(crate) struct SharedCredentials {
+    /// Tokens.
+    pub(crate) tokens: TokenSharing,
+    /// The counts of keys' requests.
+    pub(crate) key_counting: KeyCounting,
+}
+
 /// The providers of a package.
 pub(crate) struct PackagedProviders {
     package: Package,
     stores: Stores,
     secrets: Secrets,
-    token_sharing: TokenSharing,
+    shared: SharedCredentials,
     memory: Option<MemoryLimits>,
     /// Those that this function works for; none: all.
     assigned: Option<BTreeSet<String>>,
@@ -91,13 +101,13 @@ impl PackagedProviders {
         folder: &Path,
         stores: Stores,
         secrets: Secrets,
-        token_sharing: TokenSharing,
+        shared: SharedCredentials,
         memory: Option<MemoryLimits>,
         crash_marks: CrashMarks,
         assigned: Option<BTreeSet<String>>,
     ) -> Result<Self, PackageError> {
         let (package, loaded) = (Package::open(folder)?, Mutex::default());
-        Ok(Self { package, stores, secrets, token_sharing, memory, assigned, crash_marks, loaded })
+        Ok(Self { package, stores, secrets, shared, memory, assigned, crash_marks, loaded })
     }
 
     fn is_assigned(&self, name: &str) -> bool {
@@ -169,7 +179,8 @@ impl Providers for PackagedProviders {
                     max_in_flight: MOST_IN_FLIGHT,
                     memory: self.memory,
                     execution_marks: self.crash_marks.own(),
-                    token_sharing: Some(self.token_sharing.clone()),
+                    token_sharing: Some(self.shared.tokens.clone()),
+                    key_counting: Some(self.shared.key_counting.clone()),
                     ..HostOptions::default()
                 };
                 loaded.host.insert(PluginHost::new(options)?)

@@ -11,8 +11,10 @@ use damper_core::ledger::{Control, Ledger, ProviderStop};
 use damper_core::mapping::Mapping;
 use damper_core::pipeline::Stores;
 use damper_core::random::RandomSource;
-use damper_local::{Database, DatabaseError, SqliteLedger, SqliteMapping, SqliteStream, SqliteTokens, folder};
-use damper_plugins::{CrashMarks, ExecutionMarks, TokenSharing};
+use damper_local::{
+    Database, DatabaseError, SqliteKeyUsage, SqliteLedger, SqliteMapping, SqliteStream, SqliteTokens, folder,
+};
+use damper_plugins::{CrashMarks, ExecutionMarks, KeyCounting, TokenSharing};
 
 use crate::error::RunError;
 
@@ -87,6 +89,12 @@ impl RunContext {
         share_tokens(self.database.clone(), &self.clock)
     }
 
+    /// The store in which all processes on this database count the requests of keys, for the host of the components.
+    #[must_use]
+    pub fn key_counting(&self) -> KeyCounting {
+        count_keys(self.database.clone(), &self.clock)
+    }
+
     /// The error to report if a provider needs an operator.
     ///
     /// # Errors
@@ -112,6 +120,12 @@ impl RunContext {
 #[must_use]
 pub fn share_tokens(database: Database, clock: &WallClock) -> TokenSharing {
     TokenSharing::new(Arc::new(SqliteTokens::new(database)), clock.clone())
+}
+
+/// The counts of keys' requests in this database, as the host of components needs them.
+#[must_use]
+pub fn count_keys(database: Database, clock: &WallClock) -> KeyCounting {
+    KeyCounting::new(Arc::new(SqliteKeyUsage::new(database)), clock.clone())
 }
 
 /// Reads what earlier runs on this database left behind, and marks this one.

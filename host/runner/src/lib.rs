@@ -4,7 +4,7 @@
 //! - [`Worker`]: one provider at work, until there is an [`Outcome`].
 //! - [`Slot`]: a part of the limits, for one fetch beside a run.
 //! - [`fetching_policy`]: the files that a process needs which fetches.
-//! - [`share_tokens`]: the store of tokens, for a host of components.
+//! - [`share_tokens`], [`count_keys`]: the store of tokens and the counts of keys, for a host of components.
 //! - [`record_crashes`]: earlier runs that died while a component ran.
 //!
 //! Not here: which providers run, what damper.lock allows them, and anything that prints.
@@ -19,7 +19,7 @@ mod slot;
 mod tally;
 mod worker;
 
-pub use context::{RunContext, share_tokens};
+pub use context::{RunContext, count_keys, share_tokens};
 pub use crashes::record_crashes;
 pub use error::RunError;
 pub use outcome::{Outcome, Stop};

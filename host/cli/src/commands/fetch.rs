@@ -8,12 +8,13 @@ use std::time::Instant;
 use clap::Args;
 use damper_config::Config;
 use damper_config::provider::{self, Bound};
+use damper_core::fetcher::Fetcher;
 use damper_core::item::{Item, Params};
 use damper_core::manifest::Manifest;
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_local::Database;
 use damper_plugins::{HostOptions, Plugin, PluginHost, TracedFetch};
-use damper_runner::{Slot, SlotNotice, share_tokens};
+use damper_runner::{Slot, SlotNotice, count_keys, share_tokens};
 use serde_json::{Value, json};
 
 use crate::context::{self, Context};
@@ -106,6 +107,7 @@ pub(crate) fn now(
         let traced = plugin.fetch_traced(request, slot.permits()).await;
         let seconds = begun.elapsed().as_secs_f64();
         slot.give_back(traced.report.unanswered_since.is_some()).await;
+        plugin.return_unsent().await;
         show(context, &traced, seconds, as_json)
     })
 }
@@ -131,12 +133,22 @@ pub(crate) async fn acquire_slot<'a>(
 
 fn load(context: &Context, config: &Config, bound: &Bound) -> Result<Plugin, CliError> {
     // Without a database, nobody has stored a token.
-    let database = config.database.exists().then(|| Database::open(&config.database)).transpose()?;
+    let database = open_shared_database(config, bound)?;
+    let key_counting = database.clone().map(|database| count_keys(database, &context.clock));
     let token_sharing = database.map(|database| share_tokens(database, &context.clock));
-    let host = PluginHost::new(HostOptions { token_sharing, ..context.host_options(1)? })?;
+    let host = PluginHost::new(HostOptions { token_sharing, key_counting, ..context.host_options(1)? })?;
     let name = bound.manifest.name.clone();
     let loaded = host.load(&bound.file, bound.manifest.clone(), bound.grants.clone());
     loaded.map_err(|error| CliError::load(name, error.to_string()))
+}
+
+/// The database, if it is there. It is made if requests are to be counted in it: the next command has to know of them.
+///
+/// # Errors
+/// If it cannot be used.
+pub(crate) fn open_shared_database(config: &Config, bound: &Bound) -> Result<Option<Database>, CliError> {
+    let is_needed = bound.grants.has_limited_keys() || config.database.exists();
+    Ok(is_needed.then(|| Database::open(&config.database)).transpose()?)
 }
 
 fn load_error(provider: &str, failure: &Failure) -> CliError {
@@ -197,6 +209,8 @@ fn hint(failure: &Failure) -> Option<&'static str> {
         ),
         FailureKind::Throttled | FailureKind::Unavailable | FailureKind::TimedOut => Some("try again later"),
         FailureKind::NotReady => Some("the API has taken the order: run it with --wait, or feed the item"),
+        // Requests cannot be counted.
+        FailureKind::OutOfQuota if failure.retry_after.is_some() => Some("try again later"),
         FailureKind::OutOfQuota => Some("the quota is full again on the provider's next day"),
         FailureKind::Unauthorized => Some("check the credential that damper.toml binds"),
         FailureKind::NotFound => Some("check the id"),

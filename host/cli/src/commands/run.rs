@@ -213,8 +213,9 @@ impl<'a> Drain<'a> {
         }
         let execution_marks = self.run_context.execution_marks();
         let token_sharing = Some(self.run_context.token_sharing());
+        let key_counting = Some(self.run_context.key_counting());
         let options = self.context.host_options(max_in_flight.clamp(1, MAX_IN_FLIGHT))?;
-        Ok(Some(PluginHost::new(HostOptions { execution_marks, token_sharing, ..options })?))
+        Ok(Some(PluginHost::new(HostOptions { execution_marks, token_sharing, key_counting, ..options })?))
     }
 
     /// Bind components to their settings. A component that cannot be bound is reported and returned as a line of the

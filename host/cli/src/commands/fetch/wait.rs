@@ -43,7 +43,8 @@ pub(super) fn run(
         let run_context = RunContext::open(config, database, context.clock.clone(), warn)?;
         let options = context.host_options(bound.manifest.limits.max_concurrency.get())?;
         let token_sharing = Some(run_context.token_sharing());
-        let host = PluginHost::new(HostOptions { token_sharing, ..options })?;
+        let key_counting = Some(run_context.key_counting());
+        let host = PluginHost::new(HostOptions { token_sharing, key_counting, ..options })?;
         let worker = Worker::load(&run_context, &host, bound).await?;
         let notify = |notice| match notice {
             FetchNotice::NotReady(at) => {

@@ -5,13 +5,15 @@ use std::path::Path;
 
 use damper_config::Config;
 use damper_config::provider::{self, Bound};
+use damper_core::fetcher::Fetcher;
 use damper_core::item::{Item, Params};
-use damper_plugins::PluginHost;
+use damper_plugins::{HostOptions, PluginHost};
+use damper_runner::count_keys;
 use damper_workbench::record::{CaseFile, Recording, case_files};
 
 use super::Test;
 use super::component::{Subject, check_uses};
-use crate::commands::fetch::acquire_slot;
+use crate::commands::fetch::{acquire_slot, open_shared_database};
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::lock;
@@ -35,7 +37,8 @@ pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Resul
         context.screen.warn(warning);
     }
     lock::enforce_one(context, &config, &bound)?;
-    let host = PluginHost::new(context.host_options(1)?)?;
+    let key_counting = open_shared_database(&config, &bound)?.map(|database| count_keys(database, &context.clock));
+    let host = PluginHost::new(HostOptions { key_counting, ..context.host_options(1)? })?;
     context::runtime()?.block_on(async {
         for id in &command.record {
             let case = subject.cases.join(format!("{}.toml", name(id)));
@@ -73,6 +76,7 @@ async fn record_case(
     let request = bound.first_fetch(item, context.clock.now());
     let fetch = plugin.fetch_recorded(request.clone(), slot.permits()).await;
     slot.give_back(fetch.report.unanswered_since.is_some()).await;
+    plugin.return_unsent().await;
     let (manifest, config) = (&bound.manifest, &bound.grants.config);
     let recording = Recording { manifest, config, request: &request, redact: &command.redact };
     case_files(&recording, &fetch, &subject.cases, &name(id)).map_err(|error| {
