@@ -157,7 +157,8 @@ impl Registry {
         self.check_success(&fetched).await?;
         let digest = Digest::of(&fetched.body);
         let claimed = fetched.headers.get(DIGEST_HEADER).and_then(|claimed| claimed.to_str().ok()?.parse().ok());
-        for expected in [key.parse().ok(), claimed].into_iter().flatten().filter(|expected| *expected != digest) {
+        let other = [key.parse().ok(), claimed].into_iter().flatten().find(|expected| *expected != digest);
+        if let Some(expected) = other {
             let what = format!("the manifest of {}/{}:{key}", self.transport.host, self.repository);
             return Err(RegistryError::DigestMismatch { what, expected, actual: digest });
         }
