@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::error::CliError;
 use crate::screen::Screen;
 
-/// Listen for SIGINT, SIGTERM and SIGHUP from now on. With `reload`, SIGHUP is told there and does not stop the program,
-/// unless it means that the terminal is gone.
+/// Listen for SIGINT, SIGTERM and SIGHUP from now on. With `reload`, SIGHUP is told there and does not stop the
+/// program, unless it means that the terminal is gone.
 ///
 /// # Errors
 /// If the system does not let us.

@@ -54,8 +54,8 @@ pub struct KeyDay<'a> {
 /// A count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyUsage {
-    /// The requests of the day, those that are reserved included. [`u64::MAX`] if the count cannot be read: then nothing
-    /// is left of the day.
+    /// The requests of the day, those that are reserved included. [`u64::MAX`] if the count cannot be read: then
+    /// nothing is left of the day.
     pub requests: u64,
     /// Raised each time that requests are returned.
     pub version: u64,

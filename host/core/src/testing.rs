@@ -1,5 +1,5 @@
-//! For tests, here and in other crates: a ledger, a token store and a store of key usage in memory, a scripted fetcher, a store that fails by
-//! a plan, and the contract suites for ledgers and these stores.
+//! For tests, here and in other crates: a ledger, a token store and a store of key usage in memory, a scripted fetcher,
+//! a store that fails by a plan, and the contract suites for ledgers and these stores.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -57,11 +57,6 @@ impl Dist {
         Self { folder: folder.to_path_buf() }
     }
 
-    /// The folder itself.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -109,6 +104,15 @@ impl Dist {
         Ok(providers)
     }
 
+    /// Checks that a package takes no provider out of the folder whose removal was not asked for.
+    ///
+    /// # Errors
+    /// If it would, one that is to be removed is not there, or the folder cannot be read.
+    pub(crate) fn check_removals(&self, removals: &Removals<'_>) -> Result<(), PackagingError> {
+        let compared = removals.compare(&self.providers()?);
+        compared.map_err(|(what, hint)| PackagingError::input_in(&self.folder, what, hint))
+    }
+
     /// Writes the files, and takes away those of ours that are none of them: all of that, or nothing where an error is
     /// answered. One run writes at a time.
     ///
@@ -122,7 +126,7 @@ impl Dist {
         fs::create_dir_all(&self.folder).map_err(PackagingError::file("make the folder", &self.folder))?;
         let _turn = self.lock()?;
         // Another run may have added one since this was checked before the work.
-        removals.check(self)?;
+        self.check_removals(removals)?;
         let mut changes = BTreeMap::new();
         for (name, content) in files {
             changes.insert(name.clone(), self.compare(name, content)?);

@@ -55,7 +55,7 @@ impl Packaging<'_> {
     /// Checks what can be checked before the work.
     fn check(&self, dist: &Dist) -> Result<(), PackagingError> {
         check_limits(self.providers, self.isolated)?;
-        self.removals().check(dist)
+        dist.check_removals(&self.removals())
     }
 
     fn removals(&self) -> Removals<'_> {

@@ -3,9 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::dist::Dist;
-use crate::error::PackagingError;
-
 /// The providers that are packaged, and those that are to go.
 #[derive(Debug)]
 pub(crate) struct Removals<'a> {
@@ -14,17 +11,11 @@ pub(crate) struct Removals<'a> {
 }
 
 impl Removals<'_> {
-    /// Checks that each provider of the folder is packaged, or is to be removed.
+    /// Checks that each provider that the folder holds is packaged, or is to be removed.
     ///
     /// # Errors
-    /// If one is neither or both, one that is to be removed is not there, or the folder cannot be read.
-    pub(crate) fn check(&self, dist: &Dist) -> Result<(), PackagingError> {
-        let held = dist.providers()?;
-        self.compare(&held).map_err(|(what, hint)| PackagingError::input_in(dist.folder(), what, hint))
-    }
-
-    /// The problem and what to do, if the folder holds these.
-    fn compare(&self, held: &BTreeSet<String>) -> Result<(), (String, String)> {
+    /// The problem and what to do: if one is neither or both, or one that is to be removed is not there.
+    pub(crate) fn compare(&self, held: &BTreeSet<String>) -> Result<(), (String, String)> {
         if let Some(name) = self.removed.iter().find(|name| self.packaged.contains(name.as_str())) {
             let what = format!("--remove {name}: this provider is packaged, too");
             let hint =

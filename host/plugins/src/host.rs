@@ -37,8 +37,8 @@ pub struct HostOptions {
     pub execution_marks: Option<Arc<ExecutionMarks>>,
     /// The store of the tokens that processes share. None: each process requests its own, and forgets them at its end.
     pub token_sharing: Option<TokenSharing>,
-    /// The store in which all processes count the requests of keys that have a daily quota. None: each process counts its
-    /// own, and forgets them at its end.
+    /// The store in which all processes count the requests of keys that have a daily quota. None: each process counts
+    /// its own, and forgets them at its end.
     pub key_counting: Option<KeyCounting>,
     /// The resolver of host names.
     pub resolver: Arc<dyn Resolver>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::artifact::ArtifactError;
 use crate::digest::Digest;
 use crate::reference::ReferenceError;
-use crate::signature::SignatureError;
+use crate::signature_error::SignatureError;
 
 /// The origin of the credentials that were sent, or their absence.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,6 +37,7 @@ pub mod push;
 mod reference;
 mod registry;
 pub mod signature;
+mod signature_error;
 pub mod store;
 mod transport;
 mod upload;

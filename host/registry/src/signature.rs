@@ -20,6 +20,7 @@ use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::reference::Reference;
 use crate::registry::Registry;
+pub use crate::signature_error::SignatureError;
 
 /// The longest file of a public key or of a signature, in bytes.
 pub const MAX_FILE_BYTES: usize = 64 << 10;
@@ -40,47 +41,6 @@ const P256_PREFIX: [u8; 26] = [
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 const POINT_BYTES: usize = 65;
-
-/// Why a signature does not hold.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignatureError {
-    /// A public key cannot be used.
-    #[error("this is no public key that can be used: {0}")]
-    Key(&'static str),
-    /// There is no key to check with.
-    #[error("no public key is named to check the signature with")]
-    NoKey,
-    /// There is no signature.
-    #[error("there is no signature")]
-    Unsigned,
-    /// There are signatures, and none holds. The reason is that of the last one.
-    #[error("none of its {count} signatures holds: {last}")]
-    Invalid {
-        /// The number of signatures.
-        count: usize,
-        /// The problem of the last one.
-        last: &'static str,
-    },
-    /// The signature cannot be read.
-    #[error("its signature cannot be read: {0}")]
-    Malformed(String),
-}
-
-impl SignatureError {
-    /// The remedy.
-    #[must_use]
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Key(_) => "give the cosign.pub that `cosign generate-key-pair` wrote (ECDSA on P-256, PEM)",
-            Self::NoKey => "name the public key, for example --key cosign.pub",
-            Self::Unsigned => "sign it with cosign; `damper verify --help` shows how",
-            Self::Invalid { .. } | Self::Malformed(_) => {
-                "do not use it before its author has confirmed key and signature"
-            }
-        }
-    }
-}
 
 /// A public key on P-256.
 #[derive(Clone, PartialEq, Eq)]

@@ -23,8 +23,8 @@
 //! `n` counts attempts, `g` redrives, `np` polls. `rs` is the resume state of an item that was not ready; it stays,
 //! with `np`, until the row is `DONE` or `DEAD`. Times are whole microseconds since 1970 in UTC, `ttl` seconds. `ab` is
 //! JSON. The slots item has `v` and `slots`, JSON: owner to `[share, until]`. The control item has `v` and `item`,
-//! JSON. A token has `v`, `sealed`, `exp`, and while somebody requests the next one `owner` and `until`. A key's usage has
-//! `req`, the requests that are sent or reserved, and `v`, raised by each return of reserved ones. A parked entry
+//! JSON. A token has `v`, `sealed`, `exp`, and while somebody requests the next one `owner` and `until`. A key's usage
+//! has `req`, the requests that are sent or reserved, and `v`, raised by each return of reserved ones. A parked entry
 //! has `sq`, its name in the stream, `arr`, when it came in, and `bytes`, its payload: at most 64 KiB, for a larger one
 //! is no item and becomes a dead letter at once. It has no `ttl`: it is all that there is of an entry that has not
 //! ended. `max_item_age` bounds its life, since it is taken up each time that it is due. A row's `ttl` outlasts each

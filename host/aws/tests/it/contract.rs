@@ -1,4 +1,5 @@
-//! The contracts of the ledger, of its token store and of its key usage, with two ledgers on one table as two processes have them.
+//! The contracts of the ledger, of its token store and of its key usage, with two ledgers on one table as two processes
+//! have them.
 
 use std::sync::Arc;
 

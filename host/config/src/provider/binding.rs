@@ -93,7 +93,7 @@ pub(super) fn tighten_manifest(
 fn locate(config: &Config, error: BindingError) -> BindingError {
     let origin = error.key().and_then(|key| config.layers(error.provider())?.origin(&key));
     match origin.cloned() {
-        Some(origin) => error.located(origin),
+        Some(origin) => error.with_origin(origin),
         None => error,
     }
 }

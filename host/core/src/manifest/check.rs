@@ -50,7 +50,7 @@ pub(super) fn manifest(raw: RawManifest) -> Result<Manifest, ManifestError> {
         description: names::description(raw.description)?,
         identity: names::identity(raw.identity)?,
         egress: Egress { hosts: hosts(raw.egress.hosts)? },
-        stated: stated(&raw.limits, &raw.window),
+        stated: find_stated(&raw.limits, &raw.window),
         limits: limits(&raw.limits)?,
         pace: raw_pace(&raw.pace)?,
         retry: retry(&raw.retry)?,
@@ -67,7 +67,7 @@ fn hosts(raw: RawHosts) -> Result<Vec<String>, ManifestError> {
     }
 }
 
-fn stated(limits: &RawLimits, window: &RawWindow) -> Stated {
+fn find_stated(limits: &RawLimits, window: &RawWindow) -> Stated {
     Stated {
         max_concurrency: limits.max_concurrency.is_some(),
         fetch_timeout: limits.fetch_timeout.is_some(),

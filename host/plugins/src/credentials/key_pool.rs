@@ -63,8 +63,8 @@ impl KeyPool {
         self.count < 2
     }
 
-    /// The next key in turn that does not rest, whose quota is not spent and that was not tried; else the time until one
-    /// may be used. `quota_wait`: the time until a key's quota begins anew, zero if it is not spent.
+    /// The next key in turn that does not rest, whose quota is not spent and that was not tried; else the time until
+    /// one may be used. `quota_wait`: the time until a key's quota begins anew, zero if it is not spent.
     pub(crate) fn pick(
         &self,
         tried: &[usize],

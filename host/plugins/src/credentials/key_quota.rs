@@ -128,8 +128,8 @@ impl KeyQuota {
         if is_spent { self.time_until_next_day(time) } else { Duration::ZERO }
     }
 
-    /// Takes one request of today. Requests are reserved if none is left in the process's share, by a task of its own: a
-    /// fetch that is given up meanwhile loses none.
+    /// Takes one request of today. Requests are reserved if none is left in the process's share, by a task of its own:
+    /// a fetch that is given up meanwhile loses none.
     pub(crate) async fn take(self: &Arc<Self>) -> Result<KeyPermit, QuotaRefusal> {
         let day = self.window.day(self.now());
         if self.lock_share().take(day) {

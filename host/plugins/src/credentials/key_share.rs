@@ -87,8 +87,8 @@ impl KeyShare {
         }
     }
 
-    /// A reservation for a day was granted, and so many requests of it are counted now. One for a day that is over by now
-    /// is of no use.
+    /// A reservation for a day was granted, and so many requests of it are counted now. One for a day that is over by
+    /// now is of no use.
     pub(super) fn on_granted(&mut self, day: Day, requests: u64, counted: u64) {
         if self.day != Some(day) {
             return;

@@ -165,9 +165,9 @@ pub struct SecretBinding {
     pub more_keys: Vec<FurtherKey>,
 }
 
-/// The kinds whose secrets are sent as they are, one with each request: only of these there may be several keys, and only
-/// these may have limits. A token is requested once for many requests, a certificate is shown once for a connection, and
-/// a component decides where a signature goes.
+/// The kinds whose secrets are sent as they are, one with each request: only of these there may be several keys, and
+/// only these may have limits. A token is requested once for many requests, a certificate is shown once for a
+/// connection, and a component decides where a signature goes.
 pub(crate) const LIMITED_KINDS: [&str; 4] = ["header", "query", "basic", "bearer"];
 
 /// The limit of one key.

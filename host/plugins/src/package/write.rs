@@ -34,8 +34,8 @@ pub fn compile(compiler: &Compiler, file: &ComponentFile, architecture: Architec
 }
 
 /// The files of a provider in a package, made from its component, its code as [`compile`] made it for the same
-/// architecture, and the operator's table `[providers.NAME]` as TOML: the compiled component, which is the same for each
-/// of its providers, and the provider's description.
+/// architecture, and the operator's table `[providers.NAME]` as TOML: the compiled component, which is the same for
+/// each of its providers, and the provider's description.
 #[must_use]
 pub fn files(
     provider: &str,

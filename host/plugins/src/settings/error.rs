@@ -109,7 +109,7 @@ impl BindingError {
 
     /// The error with the table and the position of the setting at fault.
     #[must_use]
-    pub fn located(mut self, at: SettingOrigin) -> Self {
+    pub fn with_origin(mut self, at: SettingOrigin) -> Self {
         if let Self::Tightening { origin, .. } | Self::Setting { origin, .. } = &mut self {
             *origin = Some(Box::new(at));
         }

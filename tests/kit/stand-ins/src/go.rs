@@ -26,7 +26,8 @@ impl GoProgram {
     /// is said on the terminal.
     ///
     /// # Panics
-    /// If Go is there and the program cannot be had, in CI. Go itself nothing else needs, and so it may be missing there.
+    /// If Go is there and the program cannot be had, in CI. Go itself nothing else needs, and so it may be missing
+    /// there.
     pub(crate) fn get(self, cell: &'static std::sync::OnceLock<Result<PathBuf, String>>) -> Option<&'static Path> {
         if let Err(error) = run(Command::new("go").arg("version")) {
             let why = format!(
