@@ -30,21 +30,30 @@ impl Binder<'_> {
             return Err(self.setting(&format!("credentials.{unknown}"), problem, known_or_none("credentials", &known)));
         }
         self.check_key_limits()?;
-        let mut secrets = BTreeMap::new();
+        let (mut secrets, mut unbound) = (BTreeMap::new(), Vec::new());
         for (name, kind) in asked {
             match self.settings.credentials.get(name) {
                 Some(settings) => {
                     let key = format!("credentials.{name}");
                     secrets.insert(name.clone(), CredentialBinder { binder: self, key, kind, settings }.bind(granted)?);
                 }
-                None => warnings.push(format!(
-                    "{provider}: its credential {name:?} has no secret; fetches that use it fail. To bind one, write in damper.toml:\n  [providers.{provider}.credentials.{name}]\n  {example}",
-                    provider = self.manifest.name,
-                    example = self.sources.backends.example()
-                )),
+                None => unbound.push(name),
             }
         }
+        // A component that leaves its hosts to the operator may have a credential for each kind of API that it serves:
+        // one with a secret is enough.
+        if secrets.is_empty() || !self.manifest.egress.is_left_to_operator() {
+            warnings.extend(unbound.into_iter().map(|name| self.warn_of_unbound(name)));
+        }
         Ok(secrets)
+    }
+
+    fn warn_of_unbound(&self, credential: &str) -> String {
+        format!(
+            "{provider}: its credential {credential:?} has no secret; fetches that use it fail. To bind one, write in damper.toml:\n  [providers.{provider}.credentials.{credential}]\n  {example}",
+            provider = self.manifest.name,
+            example = self.sources.backends.example()
+        )
     }
 }
 

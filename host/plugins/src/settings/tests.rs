@@ -89,6 +89,19 @@ fn what_an_operator_says_is_granted_and_tightened() {
 }
 
 #[test]
+fn a_component_without_hosts_of_its_own_may_have_credentials_that_one_provider_does_not_use() {
+    let text = MANIFEST.replace("hosts = [\"api.test\", \"more.test\"]", "hosts = \"operator\"");
+    let manifest = Manifest::parse(&text).unwrap();
+    let warnings = |credentials: &str| {
+        let text = format!("hosts = [\"api.test\"]\nconfig.region = \"eu\"\n{credentials}");
+        let settings = ProviderSettings::from_toml(&text).unwrap();
+        bind(&manifest, &settings, Place::File(Path::new("damper.toml")), EVERYWHERE).unwrap().warnings
+    };
+    assert_eq!(warnings("credentials.key.env = \"X_KEY\""), Vec::<String>::new());
+    assert_eq!(warnings("").len(), 5, "a provider that has none gets a warning for each");
+}
+
+#[test]
 fn without_a_damper_toml_the_manifests_hosts_are_granted_and_with_one_nothing_is() {
     let manifest = Manifest::parse(&MANIFEST.replace("region = \"\"", "")).unwrap();
     let nothing = ProviderSettings::default();
