@@ -1,11 +1,9 @@
 //! The contract in the service's message, and as it is in a record. Amounts stay decimal text from one to the other: a
-//! number in JSON would be read as a binary fraction.
+//! number in JSON would be read as a binary fraction. All elements have the namespace of the contract.
 
 use damper_sdk::Failure;
 use damper_sdk::xml::Element;
 use serde::Serialize;
-
-use crate::NS;
 
 /// A contract, as the record holds it. Parts that the service leaves out are absent.
 #[derive(Debug, Serialize)]
@@ -86,7 +84,7 @@ impl Contract {
     pub(crate) fn read(element: &Element) -> Result<Self, Failure> {
         Ok(Contract {
             policy_number: read_text(element, "PolicyNumber")?,
-            product: read_coded(element.required(NS, "Product")?)?,
+            product: read_coded(element.required(element.namespace(), "Product")?)?,
             status: read_text(element, "Status")?,
             start_date: read_date(element, "StartDate")?,
             maturity_date: read_optional_date(element, "MaturityDate")?,
@@ -114,7 +112,7 @@ impl Valuation {
         Ok(Valuation {
             kind: read_attribute(element, "kind")?,
             date: read_date(element, "Date")?,
-            value: read_money(element.required(NS, "Amount")?)?,
+            value: read_money(element.required(element.namespace(), "Amount")?)?,
         })
     }
 }
@@ -123,7 +121,7 @@ impl Benefit {
     fn read(element: &Element) -> Result<Self, Failure> {
         Ok(Benefit {
             event: read_attribute(element, "event")?,
-            value: read_money(element.required(NS, "Amount")?)?,
+            value: read_money(element.required(element.namespace(), "Amount")?)?,
             payable_from: read_optional_date(element, "PayableFrom")?,
         })
     }
@@ -134,7 +132,7 @@ impl Contribution {
         Ok(Contribution {
             payer: read_attribute(element, "payer")?,
             frequency: read_attribute(element, "frequency")?,
-            value: read_money(element.required(NS, "Amount")?)?,
+            value: read_money(element.required(element.namespace(), "Amount")?)?,
         })
     }
 }
@@ -142,9 +140,9 @@ impl Contribution {
 impl Holding {
     fn read(element: &Element) -> Result<Self, Failure> {
         Ok(Holding {
-            fund: read_coded(element.required(NS, "Fund")?)?,
-            units: read_decimal(element.required(NS, "Units")?)?,
-            price: read_money(element.required(NS, "Price")?)?,
+            fund: read_coded(element.required(element.namespace(), "Fund")?)?,
+            units: read_decimal(element.required(element.namespace(), "Units")?)?,
+            price: read_money(element.required(element.namespace(), "Price")?)?,
         })
     }
 }
@@ -156,11 +154,13 @@ fn read_list<T>(
     name: &str,
     read: impl Fn(&Element) -> Result<T, Failure>,
 ) -> Result<Vec<T>, Failure> {
-    element.child(NS, around).into_iter().flat_map(|list| list.children_named(NS, name)).map(read).collect()
+    let namespace = element.namespace();
+    let list = element.child(namespace, around).into_iter();
+    list.flat_map(|list| list.children_named(namespace, name)).map(read).collect()
 }
 
 fn read_text(element: &Element, name: &str) -> Result<String, Failure> {
-    match element.required(NS, name)?.text() {
+    match element.required(element.namespace(), name)?.text() {
         "" => Err(Failure::malformed(format!("`{name}` is empty"))),
         text => Ok(text.to_owned()),
     }
@@ -197,7 +197,7 @@ fn read_date(element: &Element, name: &str) -> Result<String, Failure> {
 }
 
 fn read_optional_date(element: &Element, name: &str) -> Result<Option<String>, Failure> {
-    element.child(NS, name).map(|_| read_date(element, name)).transpose()
+    element.child(element.namespace(), name).map(|_| read_date(element, name)).transpose()
 }
 
 /// Whether a text has the shape of a date: `2026-01-15`.

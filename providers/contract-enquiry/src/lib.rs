@@ -1,19 +1,22 @@
 //! A contract enquiry by SOAP, in the style of the UK life-and-pensions industry: what a policy is worth, what it pays,
 //! and to whom.
 //!
-//! The service is a synthetic one. The industry's own messages are Origo's standards, which are not reproduced here:
+//! The standard is a synthetic one. The industry's own messages are Origo's standards, which are not reproduced here:
 //! names, namespace and error codes are made up. The way such services work is not: an envelope of SOAP 1.1
-//! (<https://www.w3.org/TR/2000/NOTE-SOAP-20000508/>) or 1.2 (<https://www.w3.org/TR/soap12-part1/>), a client
-//! certificate as credential with the user name of WS-Security beside it (the UsernameToken Profile 1.1 of OASIS, whose
-//! password is optional, and left out: a secret never enters a provider), faults with HTTP 500, business errors inside
-//! a 200, and hours in which it is closed. It is meant to be copied: `soap.rs` knows envelopes, `contract.rs` the one
-//! message.
+//! (<https://www.w3.org/TR/2000/NOTE-SOAP-20000508/>) or 1.2 (<https://www.w3.org/TR/soap12-part1/>), the user name of
+//! WS-Security (the UsernameToken Profile 1.1 of OASIS, whose password is optional, and left out: a secret never enters a
+//! provider), faults with HTTP 500, business errors inside a 200, and hours in which it is closed.
+//!
+//! Many vendors implement the standard, each with hosts, a credential and quirks of its own. Each is a provider in
+//! damper.toml; all use this component. It is meant to be copied: `vendor.rs` knows what differs, `soap.rs` envelopes,
+//! `contract.rs` the one message.
 //!
 //! An id is a policy number as the service writes it. A record is JSON: the contract with its valuations, benefits,
 //! contributions and parties. The param `valuation_date` asks for another day than the provider's.
 
 mod contract;
 mod soap;
+mod vendor;
 
 use std::time::Duration;
 
@@ -21,24 +24,23 @@ use damper_sdk::prelude::*;
 use damper_sdk::{text, xml};
 
 use contract::Contract;
-use soap::Version;
-
-/// The service's namespace; also the beginning of its SOAP action.
-const NS: &str = "urn:example:contract-enquiry:2.1";
+use vendor::Vendor;
 
 /// Fetches one contract.
 #[damper_sdk::provider]
 fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
-    let version = Version::from_config()?;
-    let envelope = version.envelope(&config::required("username")?, &enquiry(request)?)?;
-    let answer = version
-        .with_action(http::post(config::required("endpoint")?), &format!("{NS}/ContractEnquiry"), envelope)
-        .credential("certificate")
+    let vendor = Vendor::from_config()?;
+    let namespace = vendor.namespace;
+    let envelope = vendor.soap.envelope(&vendor.username, &enquiry(&vendor, request)?)?;
+    let answer = vendor
+        .soap
+        .with_action(http::post(&vendor.endpoint), &format!("{namespace}/ContractEnquiry"), envelope)
+        .credential(vendor.credential)
         .send()?;
     let body = soap::body(answer)?;
-    let response = body.required(NS, "ContractEnquiryResponse")?;
-    let warnings = check_outcome(response.required(NS, "Outcome")?)?;
-    let contract = Contract::read(response.required(NS, "Contract")?)?;
+    let response = body.required(namespace, "ContractEnquiryResponse")?;
+    let warnings = check_outcome(response.required(namespace, "Outcome")?)?;
+    let contract = Contract::read(response.required(namespace, "Contract")?)?;
     if contract.policy_number != request.id {
         return Err(Failure::malformed("the service answered with another policy"));
     }
@@ -50,7 +52,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
 }
 
 /// The message that asks, to stand in an envelope's body. Values from outside are escaped.
-fn enquiry(request: &FetchRequest) -> Result<String, Failure> {
+fn enquiry(vendor: &Vendor, request: &FetchRequest) -> Result<String, Failure> {
     if request.id.trim().is_empty() {
         return Err(Failure::rejected("an empty policy number"));
     }
@@ -60,9 +62,10 @@ fn enquiry(request: &FetchRequest) -> Result<String, Failure> {
     }
     let policy = xml::escape(&request.id)?;
     Ok(format!(
-        "<ContractEnquiryRequest xmlns=\"{NS}\"><Firm>{firm}</Firm><MessageId>{asked}/{attempt}/{policy}</MessageId>\
+        "<ContractEnquiryRequest xmlns=\"{namespace}\"><Firm>{firm}</Firm><MessageId>{asked}/{attempt}/{policy}</MessageId>\
          <PolicyNumber>{policy}</PolicyNumber><ValuationDate>{day}</ValuationDate></ContractEnquiryRequest>",
-        firm = xml::escape(&config::required("firm")?)?,
+        namespace = vendor.namespace,
+        firm = xml::escape(&vendor.firm)?,
         asked = xml::escape(&request.day)?,
         attempt = request.attempt,
     ))
@@ -76,9 +79,9 @@ fn check_outcome(outcome: &xml::Element) -> Result<Vec<String>, Failure> {
         format!("{}: {}", text::short(code), text::short(error.text()))
     };
     match outcome.attribute("status") {
-        Some("ok") => Ok(outcome.children_named(NS, "Warning").map(said).collect()),
+        Some("ok") => Ok(outcome.children_named(outcome.namespace(), "Warning").map(said).collect()),
         Some("error") => {
-            let error = outcome.required(NS, "Error")?;
+            let error = outcome.required(outcome.namespace(), "Error")?;
             let failure = business_error(error.attribute("code").unwrap_or_default(), said(error));
             Err(match error.attribute("retryAfterSeconds").and_then(|seconds| seconds.parse().ok()) {
                 Some(seconds) => failure.with_retry_after(Duration::from_secs(seconds)),

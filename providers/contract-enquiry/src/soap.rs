@@ -17,17 +17,6 @@ pub(crate) enum Version {
 }
 
 impl Version {
-    pub(crate) fn from_config() -> Result<Self, Failure> {
-        match config::required("soap")?.as_str() {
-            "1.1" => Ok(Version::V1_1),
-            "1.2" => Ok(Version::V1_2),
-            _ => Err(Failure::other(
-                "config",
-                "`soap` is neither 1.1 nor 1.2; set it in this provider's config in damper.toml",
-            )),
-        }
-    }
-
     /// The envelope around a message that is XML already.
     pub(crate) fn envelope(self, username: &str, message: &str) -> Result<String, Failure> {
         let soap = match self {

@@ -1,8 +1,10 @@
 use super::*;
+use crate::soap::Version;
 use damper_sdk::testing::{Api, Expectation};
 use proptest::prelude::*;
 
 const ENDPOINT: &str = "https://enquiry.provider.example/services/ContractEnquiry";
+const NS: &str = "urn:example:contract-enquiry:2.1";
 const POLICY: &str = "PP/0012345-A";
 const CONTRACT: &str = include_str!("../cases/fixtures/contract.xml");
 const RECORD: &str = include_str!("../cases/fixtures/contract.json");
@@ -15,8 +17,15 @@ const FAULT_SENDER: &str = include_str!("../cases/fixtures/fault-sender-1.2.xml"
 
 fn api(soap: &str) -> Api {
     let mut api = Api::new();
-    api.config("endpoint", ENDPOINT).config("soap", soap).config("username", "a<b").config("firm", "122702");
+    api.config("endpoint", ENDPOINT).config("soap", soap).config("standard", "2.1").config("access", "certificate");
+    api.config("username", "a<b").config("firm", "122702");
     api
+}
+
+fn vendor(soap: Version) -> Vendor {
+    let text = str::to_owned;
+    let (endpoint, username, firm) = (text(ENDPOINT), text("enquiries@example.com"), text("122702"));
+    Vendor { endpoint, soap, namespace: NS, credential: "certificate", username, firm }
 }
 
 fn fetch_with_answer(id: &str, answer: impl FnOnce(Expectation<'_>)) -> Result<Record, Failure> {
@@ -72,8 +81,8 @@ fn what_comes_from_outside_is_escaped_in_the_request() {
         ),
     ] {
         let mut api = api(soap);
-        let version = if soap == "1.1" { Version::V1_1 } else { Version::V1_2 };
-        let envelope = api.run(|| version.envelope("a<b", &enquiry(&request).unwrap()).unwrap());
+        let vendor = api.run(|| Vendor::from_config().unwrap());
+        let envelope = vendor.soap.envelope("a<b", &enquiry(&vendor, &request).unwrap()).unwrap();
         let root = xml::parse(envelope.as_bytes()).unwrap();
         let body = root.required(root.namespace(), "Body").unwrap();
         let sent = body.required(NS, "ContractEnquiryRequest").unwrap();
@@ -95,12 +104,27 @@ fn the_envelope_is_the_one_of_the_cases() {
     first.day = "2026-01-15".to_owned();
     let mut second = FetchRequest::new("A&B<1>").with_param("valuation_date", "2026-01-31");
     (second.day, second.attempt) = ("2026-01-15".to_owned(), 2);
-    for (version, request, envelope) in [
-        (Version::V1_1, first, include_str!("../cases/found.request.xml")),
-        (Version::V1_2, second, include_str!("../cases/fault-1.2.request.xml")),
+    let of_2_0 = Vendor { namespace: "urn:example:contract-enquiry:2.0", ..vendor(Version::V1_2) };
+    for (vendor, request, envelope) in [
+        (vendor(Version::V1_1), &first, include_str!("../cases/found.request.xml")),
+        (vendor(Version::V1_2), &second, include_str!("../cases/fault-1.2.request.xml")),
+        (of_2_0, &first, include_str!("../cases/found-2.0.request.xml")),
     ] {
-        let made = api("1.1").run(|| version.envelope("enquiries@example.com", &enquiry(&request).unwrap()).unwrap());
+        let made = vendor.soap.envelope(&vendor.username, &enquiry(&vendor, request).unwrap()).unwrap();
         assert_eq!(made, envelope);
+    }
+}
+
+#[test]
+fn each_vendor_gets_the_credential_and_the_namespace_of_its_config() {
+    let contract = CONTRACT.replace("contract-enquiry:2.1", "contract-enquiry:2.0");
+    for credential in ["certificate", "login", "token", "key"] {
+        let mut api = api("1.1");
+        api.config("access", credential).config("standard", "2.0");
+        let action = "\"urn:example:contract-enquiry:2.0/ContractEnquiry\"";
+        api.post(ENDPOINT).credential(credential).header("SOAPAction", action).answers(200, contract.as_str());
+        let record = api.run(|| fetch(&FetchRequest::new(POLICY))).unwrap();
+        assert_eq!(record.body(), fetch_with_body(200, CONTRACT).unwrap().body());
     }
 }
 
@@ -203,7 +227,9 @@ fn what_cannot_be_asked_is_rejected_without_a_request() {
 
 #[test]
 fn what_the_operator_must_set_is_named() {
-    for (key, value) in [("username", ""), ("firm", ""), ("soap", "1.3")] {
+    for (key, value) in
+        [("endpoint", ""), ("username", ""), ("firm", ""), ("soap", "1.3"), ("standard", "2"), ("access", "password")]
+    {
         let mut api = api("1.1");
         api.config(key, value);
         let failure = api.run(|| fetch(&FetchRequest::new(POLICY))).unwrap_err();
@@ -262,9 +288,8 @@ proptest! {
 
     #[test]
     fn any_policy_number_is_one_element_of_the_request(id in any::<String>()) {
-        let mut api = api("1.1");
         let request = FetchRequest::new(id.clone());
-        match api.run(|| enquiry(&request)) {
+        match enquiry(&vendor(Version::V1_1), &request) {
             Err(failure) => prop_assert_eq!(failure.kind, FailureKind::Rejected),
             Ok(message) => {
                 let root = xml::parse(message.as_bytes()).unwrap();
