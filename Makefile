@@ -18,10 +18,11 @@ help: ## Show this list.
 
 # The command without AWS and packaging, which are most of the build, and without optimisation.
 QUICK := $(TARGET)/quick
-demo: ## Fetch 2,000 records from a demo API that throttles, fails and goes dark.
+demo: ## Fetch 2,000 records from a demo API that throttles, fails and goes dark, then from three vendors of a standard.
 	@$(CARGO) build --profile quick -p damper-cli -p damper-demo-api --no-default-features --bin damper --bin demo-api
 	@$(QUICK)/damper build providers/demo -o $(COMPONENTS)/demo.wasm
-	@DAMPER=$(QUICK)/damper DEMO_API=$(QUICK)/demo-api COMPONENT=$(COMPONENTS)/demo.wasm sh providers/demo/demo.sh
+	@$(QUICK)/damper build providers/contract-enquiry -o $(COMPONENTS)/contract-enquiry.wasm
+	@DAMPER=$(QUICK)/damper DEMO_API=$(QUICK)/demo-api COMPONENTS=$(COMPONENTS) sh providers/demo/demo.sh
 
 # One build for everything that is tested: `damper` and the demo API come out of it too, with the same dependencies.
 test: ## Run all tests: units, contract suites, hostile components, other languages, end to end.

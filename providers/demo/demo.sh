@@ -1,12 +1,12 @@
 #!/bin/sh
-# The demo: an API that throttles, drips, fails and is down for a while, and 2,000 items fetched from it.
-# `make demo` builds what this needs and names it: DAMPER, DEMO_API and COMPONENT.
+# The demo: an API that throttles, drips, fails and is down for a while, and 2,000 items fetched from it; then three
+# vendors of an industry standard. `make demo` builds what this needs and names it: DAMPER, DEMO_API and COMPONENTS.
 set -eu
-: "${DAMPER:?run it by 'make demo'}" "${DEMO_API:?run it by 'make demo'}" "${COMPONENT:?run it by 'make demo'}"
+: "${DAMPER:?run it by 'make demo'}" "${DEMO_API:?run it by 'make demo'}" "${COMPONENTS:?run it by 'make demo'}"
 
 here=$(pwd)
 absolute() { case $1 in /*) echo "$1" ;; *) echo "$here/$1" ;; esac; }
-damper=$(absolute "$DAMPER") demo_api=$(absolute "$DEMO_API") component=$(absolute "$COMPONENT")
+damper=$(absolute "$DAMPER") demo_api=$(absolute "$DEMO_API") components=$(absolute "$COMPONENTS")
 
 folder=${DEMO_FOLDER:-$here/target/demo}
 rm -rf "$folder"
@@ -14,7 +14,7 @@ mkdir -p "$folder"
 cd "$folder"
 
 cat <<TEXT
-This demo fetches 2,000 items from an API on this machine, one request each. The API misbehaves:
+The first part fetches 2,000 items from an API on this machine, one request each. The API misbehaves:
 
   from the start  1.5% of its answers are errors or damaged, 1% arrive in drips, and it refuses requests without a key
   after  9 s      it answers in 500 ms instead of 150 ms
@@ -50,7 +50,7 @@ origin="http://127.0.0.1:$(cat port)"
 cat >damper.toml <<TOML
 # The demo API speaks plain HTTP on loopback: only an operator can grant that, by name.
 [providers.demo]
-component = "$component"
+component = "$components/demo.wasm"
 hosts = "manifest"
 private = ["$origin"]
 
@@ -78,9 +78,77 @@ echo "  curl -X PUT $origin/control -d '{\"error_rate\": 0.5}'"
 echo
 "$damper" feed demo items.txt
 "$damper" run demo --charts .
+
+cat <<TEXT
+
+The second part: three vendors implement one industry standard, a contract enquiry by SOAP. Each has another address,
+credential and version. They are three providers of one component, which is compiled and loaded once:
+
+TEXT
+
+(umask 077 && echo damper:acme-secret >acme && echo damper:northern-secret >northern && echo caledonia-secret >caledonia)
+cat >vendors.toml <<TOML
+[components.contract-enquiry]
+file = "$components/contract-enquiry.wasm"
+config.username = "damper"
+config.firm = "4711"
+
+[providers.acme-life]
+component = "contract-enquiry"
+private = ["$origin"]
+config.endpoint = "$origin/enquiry/acme-life"
+config.access = "login"
+credentials.login.file = "acme"
+credentials.login.hosts = ["$origin"]
+
+[providers.northern]
+component = "contract-enquiry"
+private = ["$origin"]
+config.endpoint = "$origin/enquiry/northern"
+config.access = "token"
+config.soap = "1.2"
+config.standard = "2.0"
+credentials.token.file = "northern"
+credentials.token.token_url = "$origin/enquiry/northern/token"
+credentials.token.hosts = ["$origin"]
+
+[providers.caledonia]
+component = "contract-enquiry"
+private = ["$origin"]
+config.endpoint = "$origin/enquiry/caledonia"
+config.access = "key"
+credentials.key.file = "caledonia"
+credentials.key.hosts = ["$origin"]
+TOML
+cat vendors.toml
+(echo && cat vendors.toml) >>damper.toml
 echo
-echo "A chart of the run (open it in a browser): $folder/demo.svg"
+
+# 300 policies; caledonia does not know five of its own.
+for vendor in acme-life northern caledonia; do
+	awk -v vendor=$vendor -v day="$(date -u +%F)" 'BEGIN {
+		for (i = 1; i <= 100; i++) {
+			known = vendor != "caledonia" || i % 20 != 0
+			id = sprintf("%s%s-%05d", known ? "" : "unknown-", vendor, i)
+			printf "{\"id\": \"%s\", \"params\": {\"valuation_date\": \"%s\"}}\n", id, day
+		}
+	}' | "$damper" feed $vendor -
+done
+"$damper" run acme-life northern caledonia
+echo
+"$damper" status
+echo
+echo "A record of each; its line names the provider and the component:"
+for vendor in acme-life northern caledonia; do
+	"$damper" export $vendor >records.ndjson
+	head -n 1 records.ndjson
+done
+
+echo
+echo "A chart of the first part (open it in a browser): $folder/demo.svg"
 echo "Next, in $folder, run for example:"
 echo "  $damper status demo"
 echo "  $damper dead-letters list demo"
+echo "  $damper status northern"
+echo "  $damper config show northern"
 echo "  $damper export demo --format csv | head"

@@ -15,12 +15,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::control::Shared;
+use crate::enquiry;
 use crate::records::{Refused, record};
 use crate::reply::ReplyBody;
 use crate::settings::SettingsError;
 
-/// The longest body `PUT /control` reads.
-const CONTROL_MAX_BYTES: usize = 64 * 1024;
+/// The longest body of a request that is read.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The body of any answer.
 pub(crate) enum AnyBody {
@@ -37,6 +38,13 @@ pub(crate) async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Re
         }
         let response = record(&shared, raw_id, request.headers()).await?;
         return Ok(response.map(AnyBody::Record));
+    }
+    if let Some(vendor) = path.strip_prefix("/enquiry/") {
+        if request.method() != Method::POST {
+            return Ok(not_allowed("POST"));
+        }
+        let vendor = vendor.to_owned();
+        return Ok(enquire(&vendor, request).await);
     }
     let (method, path) = (request.method().clone(), path.to_owned());
     let response = match (path.as_str(), method) {
@@ -58,17 +66,36 @@ pub(crate) async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Re
 }
 
 async fn put_control(shared: &Shared, request: Request<Incoming>) -> Response<AnyBody> {
-    let body = match Limited::new(request.into_body(), CONTROL_MAX_BYTES).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => {
-            let why = format!("the body could not be read: {error}; it may have 64 KiB");
-            return json(StatusCode::BAD_REQUEST, &json!({ "error": why }));
-        }
+    let body = match read_body(request).await {
+        Ok(body) => body,
+        Err(response) => return response,
     };
     let patch: Result<Value, _> = serde_json::from_slice(&body).map_err(SettingsError::NotJson);
     match patch.and_then(|patch| shared.patch(&patch)) {
         Ok(settings) => json(StatusCode::OK, &settings),
         Err(error) => json(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
+    }
+}
+
+async fn enquire(vendor: &str, request: Request<Incoming>) -> Response<AnyBody> {
+    let headers = request.headers().clone();
+    let body = match read_body(request).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    tokio::time::sleep(enquiry::LATENCY).await;
+    let answer = enquiry::answer(vendor, &headers, &String::from_utf8_lossy(&body));
+    plain(answer.status, answer.content_type, answer.body.into_bytes())
+}
+
+/// The body of a request, or the answer that refuses it.
+async fn read_body(request: Request<Incoming>) -> Result<Bytes, Response<AnyBody>> {
+    match Limited::new(request.into_body(), MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) => {
+            let why = format!("the body could not be read: {error}; it may have 64 KiB");
+            Err(json(StatusCode::BAD_REQUEST, &json!({ "error": why })))
+        }
     }
 }
 
@@ -95,7 +122,7 @@ fn not_allowed(allow: &'static str) -> Response<AnyBody> {
 }
 
 fn no_route() -> Response<AnyBody> {
-    let why = "no such path; there are /records/{id}, /control, /stats, /log, /reset and /health";
+    let why = "no such path; there are /records/{id}, /enquiry/{vendor}, /control, /stats, /log, /reset and /health";
     json(StatusCode::NOT_FOUND, &json!({ "error": why }))
 }
 
