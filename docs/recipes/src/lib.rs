@@ -8,4 +8,5 @@ pub mod oauth2;
 pub mod paged;
 pub mod signed;
 pub mod soap;
+pub mod standard;
 pub mod two_step;

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Malformed, NotFound, NotReady, Rejected, Unauthorized, Unavailable } from "damper-sdk";
+import { Malformed, NotFound, NotReady, Other, Rejected, Unauthorized, Unavailable } from "damper-sdk";
 import { Api, FetchRequest } from "damper-sdk/testing";
 
 import * as binary from "../binary.js";
@@ -11,6 +11,7 @@ import * as oauth2 from "../oauth2.js";
 import * as paged from "../paged.js";
 import * as signed from "../signed.js";
 import * as soap from "../soap.js";
+import * as standard from "../standard.js";
 import * as twoStep from "../two-step.js";
 
 const text = (record) => new TextDecoder().decode(record.body);
@@ -38,6 +39,22 @@ test("oauth2: the token is asked for by name, and one that is refused is unautho
   assert.equal(text(api.run(() => oauth2.fetchRecord(new FetchRequest("42")))), "{}");
   customer().answers(401);
   assert.throws(() => api.run(() => oauth2.fetchRecord(new FetchRequest("42"))), Unauthorized);
+});
+
+test("standard: each vendor gets its version and credential, and another credential is a mistake of the config", () => {
+  const vendor = (endpoint, version, credential) =>
+    new Api().config("endpoint", endpoint).config("standard", version).config("access", credential);
+  for (const [endpoint, version, credential] of [
+    ["https://api.acme-life.example/v2", "2.1", "login"],
+    ["https://ws.northern.example", "2.0", "token"],
+  ]) {
+    const api = vendor(endpoint, version, credential);
+    const policy = api.get(`${endpoint}/policies/P-17`).credential(credential);
+    policy.header("Accept", `application/vnd.example.policy+json;version=${version}`).answers(200, "{}");
+    assert.equal(text(api.run(() => standard.fetchRecord(new FetchRequest("P-17")))), "{}");
+  }
+  const wrong = vendor("https://ws.northern.example", "2.0", "password");
+  assert.throws(() => wrong.run(() => standard.fetchRecord(new FetchRequest("P-17"))), Other);
 });
 
 test("signed: the signature of what is sent is in the header", () => {

@@ -7,8 +7,9 @@ import oauth2
 import paged
 import signed
 import soap
+import standard
 import two_step
-from damper_sdk import Malformed, NotFound, NotReady, Record, Rejected, Unauthorized, Unavailable
+from damper_sdk import Malformed, NotFound, NotReady, Other, Record, Rejected, Unauthorized, Unavailable
 from damper_sdk.testing import Api, FetchRequest
 
 REQUEST = FetchRequest("42")
@@ -41,6 +42,26 @@ class OAuth2(unittest.TestCase):
         api.get("https://api.example.org/v1/customers/42").credential("token").answers(401)
         with self.assertRaises(Unauthorized):
             api.run(lambda: oauth2.fetch_record(REQUEST))
+
+
+class Standard(unittest.TestCase):
+    def vendor(self, endpoint: str, version: str, credential: str) -> Api:
+        return Api().config("endpoint", endpoint).config("standard", version).config("access", credential)
+
+    def test_each_vendor_gets_its_version_and_credential(self) -> None:
+        for endpoint, version, credential in [
+            ("https://api.acme-life.example/v2", "2.1", "login"),
+            ("https://ws.northern.example", "2.0", "token"),
+        ]:
+            api = self.vendor(endpoint, version, credential)
+            policy = api.get(f"{endpoint}/policies/42").credential(credential)
+            policy.header("Accept", f"application/vnd.example.policy+json;version={version}").answers(200, "{}")
+            self.assertEqual(api.run(lambda: standard.fetch_record(REQUEST)).body, b"{}")
+
+    def test_a_credential_that_the_manifest_does_not_have_is_a_mistake_of_the_config(self) -> None:
+        api = self.vendor("https://ws.northern.example", "2.0", "password")
+        with self.assertRaises(Other):
+            api.run(lambda: standard.fetch_record(REQUEST))
 
 
 class Signed(unittest.TestCase):
