@@ -27,12 +27,12 @@ pub(crate) struct ManagedSecrets {
 struct ProviderAccess {
     clients: Arc<AwsClients>,
     /// None: the function's own role.
-    role: Option<Role>,
+    role: Option<SecretsRole>,
     client: OnceCell<Client>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Role {
+struct SecretsRole {
     arn: String,
     session: String,
 }
@@ -54,9 +54,9 @@ impl ManagedSecrets {
 }
 
 /// The role of a provider, with a name for its session that CloudTrail shows.
-fn role_of(pattern: &str, provider: &str) -> Role {
+fn role_of(pattern: &str, provider: &str) -> SecretsRole {
     let session = format!("damper-{provider}").chars().take(MAX_SESSION_NAME).collect();
-    Role { arn: pattern.replace(PROVIDER, provider), session }
+    SecretsRole { arn: pattern.replace(PROVIDER, provider), session }
 }
 
 impl ProviderAccess {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::dist::PROVIDERS;
 use crate::error::PackagingError;
 use crate::prepared_provider::PreparedProvider;
-use crate::templates::{self, Codes, MAX_PROVIDER_NAME, SecretNames, SharedStack, Stack};
+use crate::templates::{self, Codes, MAX_PROVIDER_NAME, SharedStack, Stack, StackSecrets};
 use crate::terraform;
 use crate::timeout::LeastTimeout;
 
@@ -94,7 +94,7 @@ pub(crate) fn render_templates(
             start_batch: provider.manifest.pace.start_batch,
             retention: &provider.retention,
             isolated: isolated.contains(provider.name()),
-            secrets: SecretNames { read: &provider.secrets, rotated: &provider.rotated_secrets },
+            secrets: StackSecrets { read: &provider.secrets, rotated: &provider.rotated_secrets },
             timeout: LeastTimeout::of(std::iter::once(&provider.manifest)),
         };
         texts.insert(format!("{PROVIDERS}/{}.yaml", provider.name()), templates::provider_template(&stack, codes));

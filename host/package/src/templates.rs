@@ -17,7 +17,7 @@ use crate::timeout::LeastTimeout;
 use fill::{dedent, fill, indent};
 use isolation::{assigned_text, assignment_variable, denial_of};
 use secrets::{ASSUME_ROLES, ROLES_VARIABLE, secrets_role, secrets_statements};
-pub(crate) use secrets::{MAX_PROVIDER_NAME, SecretNames};
+pub(crate) use secrets::{MAX_PROVIDER_NAME, StackSecrets};
 
 const SHARED: &str = include_str!("templates/shared.yaml");
 const PROVIDER: &str = include_str!("templates/provider.yaml");
@@ -62,7 +62,7 @@ pub(crate) struct Stack<'a> {
     /// Whether it has a function of its own.
     pub(crate) isolated: bool,
     /// The names of its secrets.
-    pub(crate) secrets: SecretNames<'a>,
+    pub(crate) secrets: StackSecrets<'a>,
     /// The least timeout of its own function.
     pub(crate) timeout: LeastTimeout,
 }

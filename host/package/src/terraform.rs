@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::dashboard;
 use crate::prepared_provider::PreparedProvider;
 use crate::retention::StreamRetention;
-use crate::templates::{Codes, SecretNames, aws_name};
+use crate::templates::{Codes, StackSecrets, aws_name};
 use crate::timeout::LeastTimeout;
 use crate::zips::zip_name;
 
@@ -28,7 +28,7 @@ pub(crate) fn variables(providers: &[PreparedProvider], isolated: &BTreeSet<Stri
     let settings: Map<String, Value> = providers
         .iter()
         .map(|provider| {
-            let secrets = SecretNames { read: &provider.secrets, rotated: &provider.rotated_secrets };
+            let secrets = StackSecrets { read: &provider.secrets, rotated: &provider.rotated_secrets };
             let batch_size = provider.manifest.pace.start_batch;
             let is_isolated = isolated.contains(provider.name());
             (provider.name().to_owned(), settings(batch_size, &provider.retention, secrets, is_isolated))
@@ -45,7 +45,7 @@ pub(crate) fn variables(providers: &[PreparedProvider], isolated: &BTreeSet<Stri
 }
 
 /// The variable `settings` of the module for a provider.
-fn settings(batch_size: u32, retention: &StreamRetention, secrets: SecretNames<'_>, is_isolated: bool) -> Value {
+fn settings(batch_size: u32, retention: &StreamRetention, secrets: StackSecrets<'_>, is_isolated: bool) -> Value {
     json!({
         "batch_size": batch_size,
         "isolated": is_isolated,

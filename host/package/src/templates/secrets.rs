@@ -29,14 +29,14 @@ ${AWS::Region}\"
 
 /// The names, or ARNs, of a provider's secrets in Secrets Manager.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SecretNames<'a> {
+pub(crate) struct StackSecrets<'a> {
     pub(crate) read: &'a BTreeSet<String>,
     /// Those of them that the function also writes.
     pub(crate) rotated: &'a BTreeSet<String>,
 }
 
 /// The role that may read a provider's secrets, as lines of `Resources`.
-pub(super) fn secrets_role(provider: &str, secrets: &SecretNames<'_>) -> String {
+pub(super) fn secrets_role(provider: &str, secrets: &StackSecrets<'_>) -> String {
     let key_actions = if secrets.rotated.is_empty() { "kms:Decrypt" } else { "[kms:Decrypt, kms:GenerateDataKey]" };
     let inline = [("PROVIDER", provider.to_owned()), ("KEY_ACTIONS", key_actions.to_owned())];
     dedent(&fill(SECRETS_ROLE, &inline, &[("SECRETS", secrets_statements(secrets))]))
@@ -44,7 +44,7 @@ pub(super) fn secrets_role(provider: &str, secrets: &SecretNames<'_>) -> String 
 
 /// The right to read these secrets and no other, and to write those that are rotated. Secrets Manager ends each ARN
 /// with six characters of its own.
-pub(super) fn secrets_statements(secrets: &SecretNames<'_>) -> String {
+pub(super) fn secrets_statements(secrets: &StackSecrets<'_>) -> String {
     let statement = |id: &str, action: &str, secrets: &BTreeSet<String>| {
         let arn = |name: &String| match name.starts_with("arn:") {
             true => format!("    - {name}\n"),

@@ -27,7 +27,7 @@ fn provider_stack(isolated: bool, read: &[&str], rotated: &[&str]) -> String {
         start_batch: 5,
         retention: &retention(),
         isolated,
-        secrets: SecretNames { read: &read, rotated: &rotated },
+        secrets: StackSecrets { read: &read, rotated: &rotated },
         timeout: timeout(),
     };
     provider_template(&stack, &codes())

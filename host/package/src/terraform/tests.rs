@@ -46,7 +46,7 @@ fn shared() -> String {
 /// The template of gleif's stack, and what the variable `settings` holds for it.
 fn provider() -> (String, Value) {
     let (read, rotated) = (names(&["gleif/key", "gleif/login"]), names(&["gleif/login"]));
-    let secrets = SecretNames { read: &read, rotated: &rotated };
+    let secrets = StackSecrets { read: &read, rotated: &rotated };
     let stack = Stack {
         provider: "gleif",
         start_batch: 5,
