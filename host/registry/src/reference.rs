@@ -166,9 +166,9 @@ fn is_component(component: &str) -> bool {
     let is_letter = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = component.as_bytes();
     let ends_well = bytes.first().is_some_and(is_letter) && bytes.last().is_some_and(is_letter);
-    let separators = component.split(|character: char| character.is_ascii_lowercase() || character.is_ascii_digit());
+    let mut separators =
+        component.split(|character: char| character.is_ascii_lowercase() || character.is_ascii_digit());
     let is_separator = |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
-    let mut separators = separators;
     ends_well && separators.all(is_separator)
 }
 
