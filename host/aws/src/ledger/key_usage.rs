@@ -40,7 +40,7 @@ impl KeyUsageStore for DynamoLedger {
                 .expression_attribute_values(":more", number(requests))
                 .expression_attribute_values(":most", number(most_before))
                 .expression_attribute_values(":ttl", day_to_live(key.day, KEY_USAGE_LIFETIME))
-                .return_values(ReturnValue::UpdatedNew)
+                .return_values(ReturnValue::AllNew)
         };
         Ok(match self.table.update(RESERVE, request).await? {
             UpdateOutcome::Written(item) => KeyReservation { is_granted: true, usage: parse_item(&item) },

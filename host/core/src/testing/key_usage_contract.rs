@@ -57,11 +57,11 @@ fn key(provider: &str) -> KeyDay<'_> {
     KeyDay { provider, key: "0f3a", day: day(22) }
 }
 
-fn build_grant(requests: u64, version: u64) -> KeyReservation {
+fn grant_of(requests: u64, version: u64) -> KeyReservation {
     KeyReservation { is_granted: true, usage: KeyUsage { requests, version } }
 }
 
-fn build_refusal(requests: u64, version: u64) -> KeyReservation {
+fn refusal_of(requests: u64, version: u64) -> KeyReservation {
     KeyReservation { is_granted: false, usage: KeyUsage { requests, version } }
 }
 
@@ -69,7 +69,7 @@ fn build_refusal(requests: u64, version: u64) -> KeyReservation {
 pub async fn a_count_begins_at_zero(one: &dyn KeyUsageStore, other: &dyn KeyUsageStore) {
     let key = key("usage-zero");
     assert_eq!(one.read_key_usage(key).await.unwrap(), KeyUsage::default());
-    assert_eq!(one.reserve_requests(key, 6, 5).await.unwrap(), build_refusal(0, 0));
+    assert_eq!(one.reserve_requests(key, 6, 5).await.unwrap(), refusal_of(0, 0));
     assert!(!one.return_requests(key, 1, 0).await.unwrap());
     assert_eq!(other.read_key_usage(key).await.unwrap(), KeyUsage::default());
 }
@@ -77,30 +77,30 @@ pub async fn a_count_begins_at_zero(one: &dyn KeyUsageStore, other: &dyn KeyUsag
 /// All or nothing, however large the numbers are.
 pub async fn reservations_add_up_to_the_quota_and_no_further(one: &dyn KeyUsageStore, other: &dyn KeyUsageStore) {
     let key = key("usage-sum");
-    assert_eq!(one.reserve_requests(key, 60, 100).await.unwrap(), build_grant(60, 0));
-    assert_eq!(other.reserve_requests(key, 41, 100).await.unwrap(), build_refusal(60, 0));
-    assert_eq!(other.reserve_requests(key, 40, 100).await.unwrap(), build_grant(100, 0));
-    assert_eq!(one.reserve_requests(key, 1, 100).await.unwrap(), build_refusal(100, 0));
-    assert_eq!(one.reserve_requests(key, u64::MAX, u64::MAX).await.unwrap(), build_refusal(100, 0));
+    assert_eq!(one.reserve_requests(key, 60, 100).await.unwrap(), grant_of(60, 0));
+    assert_eq!(other.reserve_requests(key, 41, 100).await.unwrap(), refusal_of(60, 0));
+    assert_eq!(other.reserve_requests(key, 40, 100).await.unwrap(), grant_of(100, 0));
+    assert_eq!(one.reserve_requests(key, 1, 100).await.unwrap(), refusal_of(100, 0));
+    assert_eq!(one.reserve_requests(key, u64::MAX, u64::MAX).await.unwrap(), refusal_of(100, 0));
     assert_eq!(other.read_key_usage(key).await.unwrap(), KeyUsage { requests: 100, version: 0 });
 }
 
 /// A lower one leaves nothing, a higher one leaves the rest.
 pub async fn a_quota_that_is_changed_holds_from_then_on(one: &dyn KeyUsageStore, other: &dyn KeyUsageStore) {
     let key = key("usage-changed");
-    assert_eq!(one.reserve_requests(key, 50, 100).await.unwrap(), build_grant(50, 0));
-    assert_eq!(other.reserve_requests(key, 1, 20).await.unwrap(), build_refusal(50, 0));
-    assert_eq!(other.reserve_requests(key, 100, 150).await.unwrap(), build_grant(150, 0));
+    assert_eq!(one.reserve_requests(key, 50, 100).await.unwrap(), grant_of(50, 0));
+    assert_eq!(other.reserve_requests(key, 1, 20).await.unwrap(), refusal_of(50, 0));
+    assert_eq!(other.reserve_requests(key, 100, 150).await.unwrap(), grant_of(150, 0));
 }
 
 /// By the process that comes first.
 pub async fn returned_requests_can_be_reserved_again(one: &dyn KeyUsageStore, other: &dyn KeyUsageStore) {
     let key = key("usage-returned");
-    assert_eq!(one.reserve_requests(key, 100, 100).await.unwrap(), build_grant(100, 0));
+    assert_eq!(one.reserve_requests(key, 100, 100).await.unwrap(), grant_of(100, 0));
     assert!(one.return_requests(key, 30, 0).await.unwrap());
     assert_eq!(one.read_key_usage(key).await.unwrap(), KeyUsage { requests: 70, version: 1 });
-    assert_eq!(other.reserve_requests(key, 31, 100).await.unwrap(), build_refusal(70, 1));
-    assert_eq!(other.reserve_requests(key, 30, 100).await.unwrap(), build_grant(100, 1));
+    assert_eq!(other.reserve_requests(key, 31, 100).await.unwrap(), refusal_of(70, 1));
+    assert_eq!(other.reserve_requests(key, 30, 100).await.unwrap(), grant_of(100, 1));
 }
 
 /// A reservation in between does not matter.
@@ -109,7 +109,7 @@ pub async fn requests_are_returned_once_for_each_version(one: &dyn KeyUsageStore
     one.reserve_requests(key, 90, 100).await.unwrap();
     for version in 0..3 {
         assert!(one.return_requests(key, 10, version).await.unwrap());
-        assert_eq!(other.reserve_requests(key, 10, 100).await.unwrap(), build_grant(90, version + 1));
+        assert_eq!(other.reserve_requests(key, 10, 100).await.unwrap(), grant_of(90, version + 1));
         for late in 0..=version {
             assert!(!other.return_requests(key, 10, late).await.unwrap(), "version {late} is gone");
         }
@@ -134,10 +134,10 @@ pub async fn counts_of_providers_keys_and_days_are_apart(one: &dyn KeyUsageStore
         [("usage-apart", "a", 1), ("usage-apart", "b", 1), ("usage-apart-too", "a", 1), ("usage-apart", "a", 9)];
     let keys = names.map(|(provider, key, number)| KeyDay { provider, key, day: day(number) });
     for (requests, key) in (1..).zip(keys) {
-        assert_eq!(one.reserve_requests(key, requests, 10).await.unwrap(), build_grant(requests, 0));
+        assert_eq!(one.reserve_requests(key, requests, 10).await.unwrap(), grant_of(requests, 0));
     }
     for (requests, key) in (1..).zip(keys) {
-        assert_eq!(other.reserve_requests(key, 10, 10).await.unwrap(), build_refusal(requests, 0), "{key:?}");
+        assert_eq!(other.reserve_requests(key, 10, 10).await.unwrap(), refusal_of(requests, 0), "{key:?}");
     }
 }
 
