@@ -86,7 +86,12 @@ credential and version. They are three providers of one component, which is comp
 
 TEXT
 
-(umask 077 && echo damper:acme-secret >acme && echo damper:northern-secret >northern && echo caledonia-secret >caledonia)
+(
+	umask 077
+	echo damper:acme-secret >acme
+	echo damper:northern-secret >northern
+	echo caledonia-secret >caledonia
+)
 cat >vendors.toml <<TOML
 [components.contract-enquiry]
 file = "$components/contract-enquiry.wasm"

@@ -4,8 +4,8 @@
 //! The standard is a synthetic one. The industry's own messages are Origo's standards, which are not reproduced here:
 //! names, namespace and error codes are made up. The way such services work is not: an envelope of SOAP 1.1
 //! (<https://www.w3.org/TR/2000/NOTE-SOAP-20000508/>) or 1.2 (<https://www.w3.org/TR/soap12-part1/>), the user name of
-//! WS-Security (the UsernameToken Profile 1.1 of OASIS, whose password is optional, and left out: a secret never enters a
-//! provider), faults with HTTP 500, business errors inside a 200, and hours in which it is closed.
+//! WS-Security (the UsernameToken Profile 1.1 of OASIS, whose password is optional, and left out: a secret never enters
+//! a provider), faults with HTTP 500, business errors inside a 200, and hours in which it is closed.
 //!
 //! Many vendors implement the standard, each with hosts, a credential and quirks of its own. Each is a provider in
 //! damper.toml; all use this component. It is meant to be copied: `vendor.rs` knows what differs, `soap.rs` envelopes,
@@ -62,8 +62,8 @@ fn enquiry(vendor: &Vendor, request: &FetchRequest) -> Result<String, Failure> {
     }
     let policy = xml::escape(&request.id)?;
     Ok(format!(
-        "<ContractEnquiryRequest xmlns=\"{namespace}\"><Firm>{firm}</Firm><MessageId>{asked}/{attempt}/{policy}</MessageId>\
-         <PolicyNumber>{policy}</PolicyNumber><ValuationDate>{day}</ValuationDate></ContractEnquiryRequest>",
+        "<ContractEnquiryRequest xmlns=\"{namespace}\"><Firm>{firm}</Firm>\
+         <MessageId>{asked}/{attempt}/{policy}</MessageId><PolicyNumber>{policy}</PolicyNumber><ValuationDate>{day}</ValuationDate></ContractEnquiryRequest>",
         namespace = vendor.namespace,
         firm = xml::escape(&vendor.firm)?,
         asked = xml::escape(&request.day)?,

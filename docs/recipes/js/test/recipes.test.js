@@ -41,7 +41,7 @@ test("oauth2: the token is asked for by name, and one that is refused is unautho
   assert.throws(() => api.run(() => oauth2.fetchRecord(new FetchRequest("42"))), Unauthorized);
 });
 
-test("standard: each vendor gets its version and credential, and another credential is a mistake of the config", () => {
+test("standard: each vendor gets its version and credential, and another one is a mistake of the config", () => {
   const vendor = (endpoint, version, credential) =>
     new Api().config("endpoint", endpoint).config("standard", version).config("access", credential);
   for (const [endpoint, version, credential] of [

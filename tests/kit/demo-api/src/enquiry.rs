@@ -170,8 +170,8 @@ impl Soap {
             );
         }
         format!(
-            "<s:Fault><s:Code><s:Value>s:{code}</s:Value></s:Code><s:Reason><s:Text xml:lang=\"en\">see the WSDL</s:Text>\
-             </s:Reason></s:Fault>"
+            "<s:Fault><s:Code><s:Value>s:{code}</s:Value></s:Code>\
+             <s:Reason><s:Text xml:lang=\"en\">see the WSDL</s:Text></s:Reason></s:Fault>"
         )
     }
 }

@@ -13,7 +13,7 @@
 //! | `GET /log` | one [`LogLine`] per finished record request, as NDJSON, in the order they finished |
 //! | `POST /reset` | forgets stats and log; what is in flight stays in flight |
 //! | `GET /health` | 200 |
-//! | `POST /enquiry/{vendor}` | a contract enquiry by SOAP at `acme-life`, `northern` or `caledonia`; see `enquiry.rs` |
+//! | `POST /enquiry/{vendor}` | a contract enquiry by SOAP, of three vendors; see `enquiry.rs` |
 //!
 //! Faults affect only `/records/`: control, stats and health answer at once, during an outage too.
 //!
