@@ -28,4 +28,5 @@ mod shim;
 mod storage;
 mod tokens;
 mod two_runs;
+mod vendors;
 mod workbench;

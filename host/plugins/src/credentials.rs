@@ -60,7 +60,7 @@ pub(crate) struct Credentials {
 #[derive(Debug)]
 struct Credential {
     kind: CredentialKind,
-    bound: Option<BoundCredential>,
+    bound: Option<Box<BoundCredential>>,
 }
 
 /// A credential with a secret.
@@ -126,7 +126,7 @@ impl Credentials {
                 None => bound,
             };
             let bound = bound.map(|bound| bound.counting(counting, manifest, grants.secrets.get(name)));
-            by_name.insert(name.clone(), Credential { kind: kind.clone(), bound });
+            by_name.insert(name.clone(), Credential { kind: kind.clone(), bound: bound.map(Box::new) });
         }
         Ok(Self { by_name })
     }
@@ -134,8 +134,11 @@ impl Credentials {
     /// A credential that goes along with a request to this origin.
     pub(crate) fn for_request(&self, name: &str, origin: &Origin) -> Result<&BoundCredential, CredentialRefusal> {
         let credential = self.by_name.get(name).filter(|credential| credential.kind != CredentialKind::Hmac);
-        let bound =
-            credential.ok_or(CredentialRefusal::NoSuchCredential)?.bound.as_ref().ok_or(CredentialRefusal::NoSecret)?;
+        let bound = credential
+            .ok_or(CredentialRefusal::NoSuchCredential)?
+            .bound
+            .as_deref()
+            .ok_or(CredentialRefusal::NoSecret)?;
         if bound.receivers.contains(origin) { Ok(bound) } else { Err(CredentialRefusal::OriginNotAllowed) }
     }
 
@@ -155,7 +158,7 @@ impl Credentials {
     /// A credential that signs.
     pub(crate) fn for_signing(&self, name: &str) -> Result<&BoundCredential, CredentialRefusal> {
         let credential = self.by_name.get(name).filter(|credential| credential.kind == CredentialKind::Hmac);
-        credential.ok_or(CredentialRefusal::NoSuchCredential)?.bound.as_ref().ok_or(CredentialRefusal::NoSecret)
+        credential.ok_or(CredentialRefusal::NoSuchCredential)?.bound.as_deref().ok_or(CredentialRefusal::NoSecret)
     }
 }
 

@@ -81,6 +81,13 @@ enum ProviderPlan {
     Failed(CliError),
 }
 
+/// Lets a provider hold the bytes of its component together with the providers of the same component.
+fn share_component(bound: &mut Bound, others: &[Bound]) {
+    if let Some(other) = others.iter().find(|other| other.file.digest == bound.file.digest) {
+        bound.file.bytes = other.file.bytes.clone();
+    }
+}
+
 /// Run providers.
 ///
 /// # Errors
@@ -131,7 +138,10 @@ impl<'a> Drain<'a> {
         let mut reloader = reload.map(|asked| Reloader::new(self.context, self.config, &self.command.providers, asked));
         for name in self.provider_names().await? {
             match self.plan(&name).await? {
-                ProviderPlan::Ready(bound) => ready.push(*bound),
+                ProviderPlan::Ready(mut bound) => {
+                    share_component(&mut bound, &ready);
+                    ready.push(*bound);
+                }
                 ProviderPlan::Idle => lines.push(self.summarize(&name, Outcome::Done).await?),
                 ProviderPlan::Failed(error) => {
                     self.context.screen.error(&error);
