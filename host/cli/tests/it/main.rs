@@ -20,3 +20,4 @@ mod scaffold;
 mod simulating;
 mod test_dir;
 mod testing;
+mod vendors;

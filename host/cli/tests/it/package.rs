@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use damper_core::fetcher::{FetchRequest, Fetcher, Permits};
-use damper_plugins::component_file::ComponentFile;
+use damper_plugins::component_file::{ComponentFile, embed_manifest};
 use damper_plugins::grants::Grants;
 use damper_plugins::package::Package;
 use damper_plugins::{HostOptions, PluginHost};
@@ -136,7 +136,12 @@ fn the_settings_of_this_repository_fit_its_providers() {
             let there = format!("\ncomponent = {name:?}\n");
             assert!(text.contains(&there), "{name} is not in providers/damper.toml");
             let built = components().join(format!("{name}.wasm"));
-            text = text.replace(&there, &format!("\ncomponent = {built:?}\n"));
+            let table = format!("\n[components.{name}]\n");
+            text = if text.contains(&table) {
+                text.replace(&table, &format!("{table}file = {built:?}\n"))
+            } else {
+                text.replace(&there, &format!("\ncomponent = {built:?}\n"))
+            };
         }
     }
     let dir = TestDir::with(&[("damper.toml", &text)]);
@@ -144,6 +149,39 @@ fn the_settings_of_this_repository_fit_its_providers() {
     let told = run_package(&dir, &["--check"]);
     assert!(told.starts_with("exit code 6\n"), "{told}");
     assert!(!told.contains("warning"), "each secret is bound, each setting fits: {told}");
+}
+
+#[test]
+fn fifty_providers_of_five_components_are_packaged_with_each_component_once() {
+    let dir = TestDir::new();
+    write_programs(&dir);
+    let hostile = ComponentFile::read(&components().join("hostile.wasm")).unwrap();
+    let mut config = String::new();
+    for standard in 1..=5 {
+        let name = format!("standard-{standard}");
+        let manifest = format!("name = {name:?}\nversion = \"4.1.{standard}\"\negress.hosts = \"operator\"\n");
+        dir.write(&format!("{name}.wasm"), &embed_manifest(&hostile.bytes, &manifest).unwrap());
+        config.push_str(&format!("[components.{name}]\nfile = \"{name}.wasm\"\n"));
+    }
+    for vendor in 0..50 {
+        let standard = 1 + vendor % 5;
+        config.push_str(&format!(
+            "[providers.vendor-{vendor:02}]\ncomponent = \"standard-{standard}\"\nhosts = [\"v{vendor}.example\"]\n"
+        ));
+    }
+    dir.write("damper.toml", config.as_bytes());
+    let told = dir.damper(&["package", "--bootstrap", "x86", "--arch", "x86_64"]);
+    assert!(told.starts_with("exit code 0\n"), "{told}");
+    let files = unzip(&dir.path().join("dist/damper-x86_64.zip"));
+    let count = |folder: &str| files.keys().filter(|name| name.starts_with(folder)).count();
+    assert_eq!((count("components/"), count("providers/")), (5, 50), "{:?}", files.keys());
+    for vendor in 0..50 {
+        let provider: serde_json::Value =
+            serde_json::from_slice(&files[&format!("providers/vendor-{vendor:02}/provider.json")]).unwrap();
+        let text = provider.to_string();
+        assert!(text.contains(&format!("v{vendor}.example")), "its own hosts: {text}");
+        assert!(text.contains(&format!("standard-{}", 1 + vendor % 5)), "its component: {text}");
+    }
 }
 
 #[test]
