@@ -89,6 +89,12 @@ pub fn add_demo(folder: &Path, settings: &str, edits: &[(&str, &str)]) {
     package::write(folder, &package::files(&edited.manifest.name, &edited, HERE, code.clone(), settings)).unwrap();
 }
 
+/// Puts a provider of another name into a package, with the demo provider's component as it is.
+pub fn add_vendor(folder: &Path, provider: &str, settings: &str) {
+    let (file, code) = &*DEMO;
+    package::write(folder, &package::files(provider, file, HERE, code.clone(), settings)).unwrap();
+}
+
 /// The path of the only component's code in a package.
 pub fn demo_code(folder: &Path) -> PathBuf {
     let mut components = folder.join("components").read_dir().unwrap();
