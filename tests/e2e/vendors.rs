@@ -147,8 +147,8 @@ fn fifty_providers_of_five_components_keep_their_records_apart() {
     }
 }
 
-/// Fifty providers cost what they need themselves, and no copy of the component each, compiled or not. The figures are in
-/// docs/BENCHMARKS.md. The bound leaves room for a busy machine.
+/// Fifty providers cost what they need themselves, and no copy of the component each, compiled or not. The figures are
+/// in docs/BENCHMARKS.md. The bound leaves room for a busy machine.
 #[test]
 fn fifty_providers_of_one_component_need_little_more_memory_than_one() {
     const ITEMS: usize = 400;
