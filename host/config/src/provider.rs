@@ -9,7 +9,7 @@ mod names;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use damper_core::manifest::Manifest;
+use damper_core::manifest::{Manifest, Position};
 use damper_plugins::component_file::{ComponentFile, ComponentFileError};
 use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::BindingError;
@@ -54,6 +54,8 @@ pub enum FindError {
         file: PathBuf,
         /// A component of a similar name, if there is one.
         nearest: Option<String>,
+        /// The place of the name in damper.toml, as `FILE:LINE:COLUMN`.
+        place: Option<String>,
     },
     /// The component that was searched by its name has another one.
     #[error("the component that is searched by the name {component} has the name {found}")]
@@ -136,7 +138,8 @@ impl FindError {
     pub fn place(&self) -> Option<String> {
         match self {
             Self::AnotherName { path, .. } => Some(path.display().to_string()),
-            Self::NoComponent { .. } | Self::UnknownComponent { .. } | Self::BadName { .. } => None,
+            Self::UnknownComponent { place, .. } => place.clone(),
+            Self::NoComponent { .. } | Self::BadName { .. } => None,
         }
     }
 
@@ -221,8 +224,11 @@ fn unknown_component(config: &Config, provider: &str) -> Option<FindError> {
         return None;
     }
     let nearest = choose_nearest(component, config.component_names().map(str::to_owned));
-    let file = config.folder.join(component);
-    Some(FindError::UnknownComponent { provider: provider.to_owned(), component: component.to_owned(), file, nearest })
+    let position = config.layers(provider).and_then(|layers| layers.origin("component")).map(|origin| origin.position);
+    let toml = config.file.as_ref().map(|file| file.display());
+    let place = toml.zip(position).map(|(file, Position { line, column })| format!("{file}:{line}:{column}"));
+    let (provider, component, file) = (provider.to_owned(), component.to_owned(), config.folder.join(component));
+    Some(FindError::UnknownComponent { provider, component, file, nearest, place })
 }
 
 /// A provider by its name, read and bound to what the operator grants.

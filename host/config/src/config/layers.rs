@@ -105,6 +105,13 @@ impl LayeredSettings {
         self.values().find(|(path, _)| is_below(path)).map(|(_, value)| &value.origin)
     }
 
+    /// The origin of the first value that a table has, if it has one.
+    #[must_use]
+    pub fn first_in(&self, table: &str) -> Option<&Origin> {
+        let origins = self.values().map(|(_, value)| &value.origin).filter(|origin| origin.table == table);
+        origins.min_by_key(|origin| (origin.position.line, origin.position.column))
+    }
+
     /// The settings as one table.
     #[must_use]
     pub fn table(&self) -> Table {

@@ -91,7 +91,11 @@ pub(super) fn tighten_manifest(
 
 /// The error with the position of the setting at fault, if a layer of damper.toml has it.
 fn locate(config: &Config, error: BindingError) -> BindingError {
-    let origin = error.key().and_then(|key| config.layers(error.provider())?.origin(&key));
+    let layers = config.layers(error.provider());
+    let origin = layers.and_then(|layers| match error.key() {
+        Some(key) => layers.origin(&key),
+        None => layers.first_in(&format!("providers.{}", error.provider())),
+    });
     match origin.cloned() {
         Some(origin) => error.with_origin(origin),
         None => error,

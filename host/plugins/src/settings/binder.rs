@@ -48,7 +48,7 @@ impl Binder<'_> {
 
     fn no_host(&self) -> BindingError {
         let Manifest { name, egress, .. } = self.manifest;
-        BindingError::NoHost { provider: name.clone(), asked: egress.hosts.clone(), file: self.place.file() }
+        BindingError::NoHost { provider: name.clone(), asked: egress.hosts.clone(), file: self.place.file(), origin: None }
     }
 
     pub(super) fn host(&self, key: &str, text: &str) -> Result<String, BindingError> {
@@ -83,7 +83,8 @@ impl Binder<'_> {
         if unset.is_empty() {
             return Ok(config);
         }
-        Err(BindingError::Unset { provider: self.manifest.name.clone(), keys: unset, file: self.place.file() })
+        let (provider, file) = (self.manifest.name.clone(), self.place.file());
+        Err(BindingError::Unset { provider, keys: unset, file, origin: None })
     }
 
     pub(super) fn setting(&self, key: &str, problem: impl Into<String>, hint: impl Into<String>) -> BindingError {

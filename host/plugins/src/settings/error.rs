@@ -26,6 +26,8 @@ pub enum BindingError {
         asked: Vec<String>,
         /// The file.
         file: Option<PathBuf>,
+        /// The provider's table and a position in it, if they are known.
+        origin: Option<Box<SettingOrigin>>,
     },
     /// A tightened limit is not allowed.
     #[error("the settings of {provider} cannot be used: {}{source}", table_prefix(.origin.as_deref()))]
@@ -64,6 +66,8 @@ pub enum BindingError {
         keys: Vec<String>,
         /// The file, if there is one.
         file: Option<PathBuf>,
+        /// The provider's table and a position in it, if they are known.
+        origin: Option<Box<SettingOrigin>>,
     },
 }
 
@@ -110,23 +114,22 @@ impl BindingError {
     /// The error with the table and the position of the setting at fault.
     #[must_use]
     pub fn with_origin(mut self, at: SettingOrigin) -> Self {
-        if let Self::Tightening { origin, .. } | Self::Setting { origin, .. } = &mut self {
-            *origin = Some(Box::new(at));
-        }
+        let (Self::NoHost { origin, .. }
+        | Self::Tightening { origin, .. }
+        | Self::Setting { origin, .. }
+        | Self::Unset { origin, .. }) = &mut self;
+        *origin = Some(Box::new(at));
         self
     }
 
     /// The file at fault, with line and column if they are known.
     #[must_use]
     pub fn place(&self) -> Option<String> {
-        let (Self::NoHost { file, .. }
-        | Self::Tightening { file, .. }
-        | Self::Setting { file, .. }
-        | Self::Unset { file, .. }) = self;
+        let (Self::NoHost { file, origin, .. }
+        | Self::Tightening { file, origin, .. }
+        | Self::Setting { file, origin, .. }
+        | Self::Unset { file, origin, .. }) = self;
         let file = file.as_ref()?.display();
-        let (Self::Tightening { origin, .. } | Self::Setting { origin, .. }) = self else {
-            return Some(file.to_string());
-        };
         let place = |origin: &SettingOrigin| format!("{file}:{}:{}", origin.position.line, origin.position.column);
         Some(origin.as_deref().map_or_else(|| file.to_string(), place))
     }
