@@ -48,7 +48,12 @@ impl Binder<'_> {
 
     fn no_host(&self) -> BindingError {
         let Manifest { name, egress, .. } = self.manifest;
-        BindingError::NoHost { provider: name.clone(), asked: egress.hosts.clone(), file: self.place.file(), origin: None }
+        BindingError::NoHost {
+            provider: name.clone(),
+            asked: egress.hosts.clone(),
+            file: self.place.file(),
+            origin: None,
+        }
     }
 
     pub(super) fn host(&self, key: &str, text: &str) -> Result<String, BindingError> {
