@@ -107,7 +107,7 @@ impl LayeredSettings {
 
     /// The origin of the first value that a table has, if it has one.
     #[must_use]
-    pub fn first_in(&self, table: &str) -> Option<&Origin> {
+    pub fn first_in(&self, table: &str) -> Option<&SettingOrigin> {
         let origins = self.values().map(|(_, value)| &value.origin).filter(|origin| origin.table == table);
         origins.min_by_key(|origin| (origin.position.line, origin.position.column))
     }
