@@ -48,8 +48,8 @@ next one, else it ends with exit code 6. With --watch it fetches them when they 
 stored in the output folder as PROVIDER/DAY/OWNER/CHUNK.ndjson; `damper export PROVIDER` prints them
 as one stream.
 
-With --watch, a replaced component and changed settings of damper.toml are used from the next batch on,
-after the batch in progress was ended as at a clean stop. What cannot be used is reported, and the
+With --watch, a replaced component and changed settings of damper.toml are used from the next batch
+on; the batch in progress is ended as at a clean stop. What cannot be used is reported, and the
 earlier component and settings stay in force. Providers that are added are started, those that are
 removed are stopped. SIGHUP reads all again at once; if a terminal was closed, it stops the run.")]
 pub(crate) struct Run {

@@ -45,7 +45,7 @@ async fn read_with_oci_client(address: &str) {
     assert_eq!((&*layer.data, &*layer.media_type), (CONTENT, "application/wasm"));
 }
 
-/// It pushes as `wkg` does, and we read that.
+/// It pushes as `wkg` does, and we read that. It cannot push to crane's registry, whose responses have no Location.
 async fn push_with_oci_client(address: &str) {
     let config = ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() };
     let client = Client::try_from(config).unwrap();
@@ -85,7 +85,6 @@ async fn a_registry_of_others_takes_and_gives_components() {
     let registry = RunningRegistry::start_crane(crane).unwrap();
     push_and_pull(&registry.address).await;
     read_with_oci_client(&registry.address).await;
-    push_with_oci_client(&registry.address).await;
     let name = format!("{}/providers/gleif", registry.address);
     let ours = artifact(CONTENT);
     assert_eq!(run(Command::new(crane).args(["digest", &format!("{name}:1.0.0")])).trim(), ours.digest.to_string());
