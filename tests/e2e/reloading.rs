@@ -123,6 +123,8 @@ async fn a_replaced_component_is_used_from_the_next_batch_on() {
 async fn what_cannot_be_used_is_told_and_changes_nothing() {
     let run = Watching::start(slow(), "max_concurrency = 4", 600);
     let good = fs::read(run.setup.path().join("demo.wasm")).unwrap();
+    // It runs with the good one.
+    run.setup.wait_for_api(|stats| stats.requests >= 10).await;
     run.replace_component(b"not a component");
     run.wait_for("demo: the change cannot be used; the component and settings of before stay in force").await;
     run.edit_settings(|text| text.replace("max_concurrency = 4", "max_concurrency = 0"));
