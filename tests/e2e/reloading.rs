@@ -127,6 +127,8 @@ async fn what_cannot_be_used_is_told_and_changes_nothing() {
     run.setup.wait_for_api(|stats| stats.requests >= 10).await;
     run.replace_component(b"not a component");
     run.wait_for("demo: the change cannot be used; the component and settings of before stay in force").await;
+    run.replace_component(&good);
+    run.wait_for("from now on demo").await;
     run.edit_settings(|text| text.replace("max_concurrency = 4", "max_concurrency = 0"));
     run.wait_for("limits.max_concurrency is 0").await;
     run.edit_settings(|_| "[providers.demo\n".to_owned());
@@ -134,7 +136,6 @@ async fn what_cannot_be_used_is_told_and_changes_nothing() {
     run.wait_until_fetched(600).await;
     let refusals = run.log().matches("cannot be used; ").count();
     assert!(refusals <= 4, "each refusal is told once: {}", run.log());
-    run.replace_component(&good);
     let setup = run.stop();
     setup.assert_all_ended(600).await;
     assert_eq!(versions(&setup).len(), 1);
