@@ -326,13 +326,19 @@ impl Worker {
 
     /// Make the component ready, which may mean to compile it. The other providers fetch meanwhile. None: it is ready.
     async fn prepare(&self, stop: &Stop) -> Result<Option<Outcome>, RunError> {
-        let plugin = self.plugin();
-        let prepared = tokio::select! {
-            biased;
-            () = stop.token.cancelled() => return self.outcome(PollerEnd::Stopped).await.map(Some),
-            prepared = plugin.prepare() => prepared,
-        };
-        prepared.map(|()| None).map_err(|failure| load_error(&self.name, failure))
+        loop {
+            let plugin = self.plugin();
+            let prepared = tokio::select! {
+                biased;
+                () = stop.token.cancelled() => return self.outcome(PollerEnd::Stopped).await.map(Some),
+                prepared = plugin.prepare() => prepared,
+            };
+            let is_replaced = !Arc::ptr_eq(&plugin, &self.plugin());
+            match prepared {
+                Err(_) if is_replaced => {}
+                prepared => return prepared.map(|()| None).map_err(|failure| load_error(&self.name, failure)),
+            }
+        }
     }
 
     /// Ticks, for ever: at the interval that damper.toml sets, and when a disabled mapping's time has come.

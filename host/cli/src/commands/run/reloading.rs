@@ -161,7 +161,12 @@ impl<'a> Reloader<'a> {
             return Vec::new();
         }
         let screen = &self.context.screen;
-        match self.context.config() {
+        // Without it another one would be found, further up, or none: nobody who removes it means that.
+        let read = match &self.config.file {
+            Some(path) if now.is_none() => Err(CliError::input_in(path, "the file is gone", "put it back")),
+            _ => self.context.config(),
+        };
+        match read {
             Ok(read) => {
                 for key in restart_keys(&self.config, &read) {
                     screen.warn(format!("`{key}` of damper.toml has changed: it is used from the next start on"));
