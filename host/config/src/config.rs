@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use damper_core::manifest::Position;
+use damper_core::manifest::{Position, is_name};
 use damper_core::sink::Compression;
 use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::{ProviderSettings, SettingsError};
@@ -51,13 +51,13 @@ pub struct Config {
     pub aws: AwsConfig,
     /// The settings of each provider that is listed, by name: the defaults, its component's and its own, merged.
     pub providers: BTreeMap<String, ProviderSettings>,
-    /// Where these come from.
+    /// The same with the origin of each value.
     layers: BTreeMap<String, LayeredSettings>,
     /// By the name of its table, the file that a `[components.NAME]` names; none: it is searched by that name.
     component_files: BTreeMap<String, Option<PathBuf>>,
 }
 
-/// Where a provider's component is.
+/// The place of a provider's component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ComponentLocation {
     /// In this file, or built from the crate in this folder. Its manifest may have any name.
@@ -176,11 +176,11 @@ impl Config {
         self.layers.get(provider)
     }
 
-    /// Where a provider's component is.
+    /// The place of a provider's component.
     #[must_use]
     pub fn component(&self, provider: &str) -> ComponentLocation {
         let said = self.provider(provider).and_then(|settings| settings.component.as_deref());
-        let table = said.map_or(Some(provider), Path::to_str).and_then(|name| self.component_files.get_key_value(name));
+        let table = find_table(&self.component_files, provider, said);
         match (table, said) {
             (Some((_, Some(file))), _) => ComponentLocation::Named(self.folder.join(file)),
             (Some((name, None)), _) => ComponentLocation::Searched(name.clone()),
@@ -217,8 +217,8 @@ impl Config {
             shape.component_tables().map(|(name, settings)| (name.clone(), settings.file.clone())).collect();
         let (mut providers, mut layers) = (BTreeMap::new(), BTreeMap::new());
         for (name, own) in &shape.providers {
-            let component = own.component.as_deref().map_or(Some(name.as_str()), Path::to_str);
-            let component = component.filter(|name| component_files.contains_key(*name)).unwrap_or_default();
+            let table = find_table(&component_files, name, own.component.as_deref());
+            let component = table.map(|(name, _)| name.as_str()).unwrap_or_default();
             let tables: [&[&str]; 3] = [&["defaults"], &["components", component], &["providers", name]];
             let merged = layered.merge(&tables, &["file"]);
             providers.insert(name.clone(), merged.read()?);
@@ -250,6 +250,16 @@ impl Config {
     }
 }
 
+/// The table `[components.NAME]` of a provider, with the table's file: the one that its `component` names (`said`), or
+/// without that key the one of its own name.
+fn find_table<'a>(
+    tables: &'a BTreeMap<String, Option<PathBuf>>,
+    provider: &str,
+    said: Option<&Path>,
+) -> Option<(&'a String, &'a Option<PathBuf>)> {
+    tables.get_key_value(said.map_or(Some(provider), Path::to_str)?)
+}
+
 /// Refuses keys in a layer that does not have them, and names of components that cannot be any.
 fn check_layers(shape: &Shape, text: &LayeredText<'_>) -> Result<(), SettingsError> {
     let refuse = |path: &[&str], problem: String| {
@@ -277,12 +287,6 @@ fn check_layers(shape: &Shape, text: &LayeredText<'_>) -> Result<(), SettingsErr
         }
     }
     Ok(())
-}
-
-/// Whether a text can be the name of a provider or a component.
-pub(crate) fn is_name(text: &str) -> bool {
-    let known = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    known && text.starts_with(|first: char| first.is_ascii_lowercase()) && text.len() <= 64
 }
 
 /// Refuses a file of settings that somebody else can change or exchange.

@@ -9,13 +9,13 @@ mod names;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use damper_core::manifest::{Manifest, Position};
+use damper_core::manifest::{Manifest, Position, is_name};
 use damper_plugins::component_file::{ComponentFile, ComponentFileError};
 use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::BindingError;
 use rustix::fs::{Mode, OFlags};
 
-use crate::config::{ComponentLocation, Config, check_unwritable_by_others, is_name};
+use crate::config::{ComponentLocation, Config, check_unwritable_by_others};
 use crate::lock::Candidate;
 
 use binding::tighten_manifest;

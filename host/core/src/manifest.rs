@@ -14,6 +14,7 @@ mod raw;
 mod tables;
 mod tighten;
 
+pub use check::names::is_name;
 pub use error::{ManifestError, Position};
 pub use tables::{
     ClientAuth, CredentialKind, Egress, Limits, MAX_MANIFEST_BYTES, Manifest, OnLeaseExpiry, Pace, Retry, TokenSettings,

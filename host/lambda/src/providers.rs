@@ -62,7 +62,7 @@ pub(crate) enum ProviderError {
 /// Makes the source of a secret of AWS Secrets Manager from its provider's name, and its own name or ARN.
 pub(crate) type Secrets = Box<dyn Fn(&str, &str) -> Arc<dyn SecretSource> + Send + Sync>;
 
-/// What the processes of the function share of credentials.
+/// The state of credentials that the processes of the function share.
 pub(crate) struct SharedCredentials {
     /// Tokens.
     pub(crate) tokens: TokenSharing,

@@ -20,7 +20,7 @@ mod write;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use damper_core::manifest::Manifest;
+use damper_core::manifest::{Manifest, is_name};
 
 pub use crate::engine::Architecture;
 use artifact::Artifact;
@@ -158,13 +158,6 @@ fn code_path(digest: &str) -> Option<String> {
     let is_digest =
         hexadecimal.len() == 64 && hexadecimal.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     is_digest.then(|| format!("{COMPONENTS}/{hexadecimal}.{CODE_EXTENSION}"))
-}
-
-/// Whether this can be a provider's name, see [`Manifest::name`].
-fn is_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.len() <= 64
-        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
 /// A name that may be anything, for a message.

@@ -46,7 +46,7 @@ pub(crate) struct Pull {
     json: bool,
 }
 
-/// What was pulled.
+/// A component that was pulled.
 struct Pulled {
     manifest: String,
     file: ComponentFile,

@@ -1,5 +1,5 @@
 //! The layers of a provider's settings in damper.toml: `[defaults]`, then `[components.NAME]`, then `[providers.NAME]`.
-//! What a later layer says takes the place of what an earlier one says, key by key; a list is one value.
+//! A later layer's value takes the place of an earlier one's, key by key; a list is one value.
 //!
 //! Each value keeps its table and line, for errors and for `damper config show`.
 

@@ -47,11 +47,7 @@ impl Bound {
 /// # Errors
 /// If they do not fit.
 pub fn bind(config: &Config, provider: &str, file: ComponentFile) -> Result<Bound, BindingError> {
-    let nothing = ProviderSettings::default();
-    let said = config.provider(provider).unwrap_or(&nothing);
-    let asked = file.manifest.clone().for_provider(provider);
-    let sources = SecretSources { backends: SecretBackends::Machine, find: &|place| source(config, place) };
-    let bound = settings::bind(&asked, said, place(config), sources).map_err(|error| locate(config, error))?;
+    let bound = bind_with(config, provider, &file, &|place| source(config, place))?;
     let settings::BoundProvider { manifest, grants, warnings } = bound;
     Ok(Bound { file, manifest, grants, warnings })
 }
@@ -65,12 +61,21 @@ pub fn bind_without_secrets(
     provider: &str,
     file: &ComponentFile,
 ) -> Result<settings::BoundProvider, BindingError> {
+    let unread =
+        |_: &SecretPlace| Ok(FoundSecret { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None });
+    bind_with(config, provider, file, &unread)
+}
+
+fn bind_with(
+    config: &Config,
+    provider: &str,
+    file: &ComponentFile,
+    find: &dyn Fn(&SecretPlace) -> Result<FoundSecret, SecretPlaceError>,
+) -> Result<settings::BoundProvider, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(provider).unwrap_or(&nothing);
     let asked = file.manifest.clone().for_provider(provider);
-    let unread =
-        |_: &SecretPlace| Ok(FoundSecret { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None });
-    let sources = SecretSources { backends: SecretBackends::Machine, find: &unread };
+    let sources = SecretSources { backends: SecretBackends::Machine, find };
     settings::bind(&asked, said, place(config), sources).map_err(|error| locate(config, error))
 }
 

@@ -84,9 +84,10 @@ impl Layered<'_> {
     }
 
     fn operator_only(&self, key: &str) -> Option<EffectiveSetting> {
-        let LayeredValue { value, origin } = self.operator(key)?;
-        let value = if key == "proxy" { hide_user(value) } else { value.to_string() };
-        Some(EffectiveSetting { key: key.to_owned(), value, source: SettingSource::Operator(origin.clone()) })
+        let layered = self.operator(key)?;
+        let (value, source) = show(layered);
+        let value = if key == "proxy" { hide_user(&layered.value) } else { value };
+        Some(EffectiveSetting { key: key.to_owned(), value, source })
     }
 
     /// The hosts that are granted, or that the manifest asks for where the operator grants all of them.
@@ -96,7 +97,7 @@ impl Layered<'_> {
             Some(LayeredValue { value: Value::String(_), origin }) => {
                 (format!("{} (as the manifest asks)", asked()), SettingSource::Operator(origin.clone()))
             }
-            Some(LayeredValue { value, origin }) => (value.to_string(), SettingSource::Operator(origin.clone())),
+            Some(layered) => show(layered),
             None => ("none".to_owned(), SettingSource::Default),
         };
         EffectiveSetting { key: "hosts".to_owned(), value, source }
@@ -108,12 +109,8 @@ impl Layered<'_> {
         let (operator, author) = (self.operator(&path), self.author(&path));
         let is_author_stricter = key.table == "limits" && !self.is_tightened(&path);
         let (value, source) = match (operator, author) {
-            (Some(LayeredValue { value, origin }), None) => {
-                (value.to_string(), SettingSource::Operator(origin.clone()))
-            }
-            (Some(LayeredValue { value, origin }), Some(_)) if !is_author_stricter => {
-                (value.to_string(), SettingSource::Operator(origin.clone()))
-            }
+            (Some(layered), None) => show(layered),
+            (Some(layered), Some(_)) if !is_author_stricter => show(layered),
             (_, Some(value)) => (value.to_string(), SettingSource::Manifest),
             (None, None) => (default_text(&key.default), SettingSource::Default),
         };
@@ -138,9 +135,7 @@ impl Layered<'_> {
     /// A key of which the author's value and the operator's hold together.
     fn both(&self, path: &str) -> Vec<EffectiveSetting> {
         let author = self.author(path).map(|value| (value.to_string(), SettingSource::Manifest));
-        let operator = self
-            .operator(path)
-            .map(|LayeredValue { value, origin }| (value.to_string(), SettingSource::Operator(origin.clone())));
+        let operator = self.operator(path).map(show);
         let setting = |(value, source)| EffectiveSetting { key: path.to_owned(), value, source };
         author.into_iter().chain(operator).map(setting).collect()
     }
@@ -148,7 +143,7 @@ impl Layered<'_> {
     fn config(&self, name: &str) -> EffectiveSetting {
         let path = format!("config.{name}");
         let (value, source) = match (self.operator(&path), self.asked.config.get(name)) {
-            (Some(LayeredValue { value, origin }), _) => (value.to_string(), SettingSource::Operator(origin.clone())),
+            (Some(layered), _) => show(layered),
             (None, Some(default)) if !default.is_empty() => {
                 (Value::from(default.as_str()).to_string(), SettingSource::Manifest)
             }
@@ -164,20 +159,25 @@ impl Layered<'_> {
             let key = format!("credentials.{name}");
             let value = Value::from(kind.name()).to_string();
             settings.push(EffectiveSetting { key: format!("{key}.kind"), value, source: SettingSource::Manifest });
-            for (path, LayeredValue { value, origin }) in self.layers.values() {
+            for (path, layered) in self.layers.values() {
                 let [table, credential, rest @ ..] = path else { continue };
                 if table != "credentials" || credential != name || rest.is_empty() {
                     continue;
                 }
                 // By mistake it may be the secret itself, not its name.
                 let is_hidden = rest.iter().any(|key| key == "secret" || key == "secrets");
-                let value = if is_hidden { HIDDEN.to_owned() } else { value.to_string() };
-                let source = SettingSource::Operator(origin.clone());
+                let (value, source) = show(layered);
+                let value = if is_hidden { HIDDEN.to_owned() } else { value };
                 settings.push(EffectiveSetting { key: format!("{key}.{}", rest.join(".")), value, source });
             }
         }
         settings
     }
+}
+
+/// The operator's value, as TOML writes it, and its origin.
+fn show(LayeredValue { value, origin }: &LayeredValue) -> (String, SettingSource) {
+    (value.to_string(), SettingSource::Operator(origin.clone()))
 }
 
 fn default_text(default: &Absent) -> String {

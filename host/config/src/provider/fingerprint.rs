@@ -1,4 +1,4 @@
-//! What a change of a provider's component or settings shows in: cheap to take, and compared with the one before.
+//! A fingerprint of a provider's component and settings: cheap to take, and compared with the one before.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;

@@ -17,7 +17,7 @@ use crate::lock;
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What a run is to do.
+/// A change that a run is to make.
 pub(super) enum Change {
     /// Use this component and these settings from now on; what was taken of them.
     Load(Box<Bound>, Fingerprint),
@@ -45,7 +45,7 @@ struct Watched<T> {
     in_force: Option<T>,
     /// As the last look found it.
     last: Option<T>,
-    /// What could not be used: it is not tried again unless somebody asks.
+    /// The version that could not be used: it is not tried again unless somebody asks.
     refused: Option<T>,
 }
 

@@ -12,10 +12,15 @@ const MAX_LABEL_BYTES: usize = 63;
 /// The longest list or table of names.
 pub(in super::super) const MAX_ENTRIES: usize = 64;
 
+/// Whether a text can be the name of a provider or a component: 1 to 64 of `a-z`, `0-9` and `-`, the first a letter.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let known = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    known && text.starts_with(|first: char| first.is_ascii_lowercase()) && text.len() <= MAX_NAME_BYTES
+}
+
 pub(super) fn provider(name: String) -> Result<String, ManifestError> {
-    let letter_first = name.starts_with(|first: char| first.is_ascii_lowercase());
-    let known = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    if letter_first && known && name.len() <= MAX_NAME_BYTES {
+    if is_name(&name) {
         return Ok(name);
     }
     Err(ManifestError::text("name", &name, "it must be 1 to 64 of a-z, 0-9 and \"-\", starting with a letter"))
